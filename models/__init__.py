@@ -1,0 +1,59 @@
+"""What learns: the names of bodies, sizes, initialisations and parameter groups, importable without torch.
+
+These tables are the only registries: a body is "module:function", imported on use.
+"""
+
+from enum import StrEnum
+
+BODIES = {
+    "gpt2": "models.bodies:gpt2",
+    "bert": "models.bodies:bert",
+    "vit": "models.bodies:vit",
+    "llama": "models.bodies:llama",
+    "lstm": "models.lstm:lstm",
+    "lstm-residual": "models.lstm:lstm_residual",
+}
+
+# Sizes that a body can be built at; widths and depths stand beside each architecture.
+SIZES = {
+    "gpt2": ("nano", "mini", "base", "medium", "large", "xl"),
+    "bert": ("nano", "mini", "base"),
+    "vit": ("nano", "mini", "base"),
+    "llama": ("nano", "mini"),
+    "lstm": ("nano", "mini", "base"),
+    "lstm-residual": ("nano", "mini", "base"),
+}
+
+# Where a body's weights may come from, one line each; "checkpoint:<folder or hub id>[@revision]" is also accepted.
+INITS = {
+    "language": "pretrained on text: hub weights at base and above, our own pretraining at nano and mini",
+    "vision": "pretrained on images",
+    "bit-memory": "pretrained on the Bit Memory task (paper section 3.2)",
+    "random": "N(0, 0.02) for every matrix, layer norms at 1 and 0: transformers 4.1.1, the paper's library",
+    "random-scaled": "as random, residual projections scaled by 1/sqrt(2 * layers): today's transformers",
+    "statistics": "normal values with each tensor's mean and standard deviation in the language body (paper table 9)",
+    "shuffled": "the language body's values permuted within each tensor",
+}
+CHECKPOINT_PREFIX = "checkpoint:"
+
+
+class Group(StrEnum):
+    """Every parameter of a model is in exactly one group; `embeddings` is never trained."""
+
+    INPUT = "input"
+    OUTPUT = "output"
+    POSITIONS = "positions"
+    LAYERNORM = "layernorm"
+    ATTENTION = "attention"
+    FEEDFORWARD = "feedforward"
+    EMBEDDINGS = "embeddings"
+
+
+TRAINABLE = tuple(group for group in Group if group is not Group.EMBEDDINGS)
+
+# Named sets of trained groups; any tuple of trainable groups is as good.
+TRAIN_SETS = {
+    "fpt": (Group.INPUT, Group.OUTPUT, Group.POSITIONS, Group.LAYERNORM),
+    "output-only": (Group.OUTPUT,),
+    "full": TRAINABLE,
+}
