@@ -1,0 +1,27 @@
+"""A user's mistake, told in one line that names the near misses."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class UserError(ValueError):
+    """What was given, what is allowed, what to do: one line; the command line turns it into exit code 2."""
+
+
+def unknown_name(what: str, given: str, allowed: Iterable[str]) -> UserError:
+    """The error for a name that is in no table: near misses first, then every choice.
+
+    Args:
+        what: what the name should have named, such as "task".
+        given: the name as the user wrote it.
+        allowed: every name that would have been accepted.
+    """
+    choices = list(allowed)
+    near = difflib.get_close_matches(given, choices, n=3, cutoff=0.5)
+    hint = f"; did you mean {' or '.join(near)}?" if near else ""
+    return UserError(f"unknown {what} '{one_line(given)}'{hint} (choose from {', '.join(choices)})")
+
+
+def one_line(text: object) -> str:
+    """Text without line breaks or runs of blanks, for messages that must stay on one line."""
+    return " ".join(str(text).split())
