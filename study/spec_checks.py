@@ -71,10 +71,11 @@ def whole(name: str, value: Any, smallest: int, largest: int | None, may_be_none
         return None
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
         raise UserError(f"{name} must be a whole number{' or None' * may_be_none}, not {one_line(repr(value))}")
-    if value < smallest or (largest is not None and value > largest):
+    number = int(value)
+    if number < smallest or (largest is not None and number > largest):
         bounds = f"at least {smallest}" if largest is None else f"from {smallest} to {largest}"
-        raise UserError(f"{name} must be {bounds}, not {value}")
-    return int(value)
+        raise UserError(f"{name} must be {bounds}, not {number}")
+    return number
 
 
 def real(name: str, value: Any, interval: str, may_be_none: bool) -> float | None:
