@@ -87,7 +87,7 @@ class Task(ABC):
     """One task under one protocol. Construction checks arguments and touches no file.
 
     Class attributes:
-        name: as in `tasks.TASKS`.
+        name: as in `tasks.TASKS`; the task's arguments are the keyword-only parameters of `__init__`.
         protocol_note: one line: what `paper` does that `fixed` does not, or that they do not differ.
         is_generated: examples are made from a seed, not read from files.
     """
@@ -96,18 +96,26 @@ class Task(ABC):
     protocol_note: ClassVar[str]
     is_generated: ClassVar[bool] = False
 
+    protocol: ProtocolName
     layout: Layout
     chance_accuracy: float
-    """Accuracy of a uniform guess."""
-    floor_accuracy: float
-    """Accuracy of the best trivial predictor on the test split, named in `floor_predictor`."""
+    """Accuracy of a uniform guess, `accuracy_scale` included."""
     floor_predictor: str
+    """The best trivial predictor, in words."""
     accuracy_scale: float = 1.0
     """Factor the protocol applies to a reported accuracy (1.0 everywhere but homology under `paper`)."""
 
+    @property
+    @abstractmethod
+    def floor_accuracy(self) -> float:
+        """Accuracy of `floor_predictor` on the test split, `accuracy_scale` included; may have to read the data."""
+
     @abstractmethod
     def num_examples(self, split: Split) -> int | None:
-        """Number of examples of a split; None for an endless training stream. Known without reading files."""
+        """Number of examples of a split; None for an endless training stream. Known without reading files.
+
+        Where a protocol drops long examples this is the number before dropping.
+        """
 
     @abstractmethod
     def check(self) -> None:
@@ -125,3 +133,17 @@ class Task(ABC):
     @abstractmethod
     def split(self, name: Split, device: torch.device) -> Batch:
         """A whole split without augmentation, the same for every run; an endless `train` gives a fixed sample."""
+
+
+def require_at_least(minimum: int, **arguments: int) -> None:
+    """Refuse, with a ValueError, an argument below the minimum."""
+    for argument, value in arguments.items():
+        if value < minimum:
+            raise ValueError(f"{argument} = {value} is too small; give {minimum} or more")
+
+
+def require_subset(task: str, num_train_examples: int, num_available: int | None) -> None:
+    """Refuse, with a ValueError, a training subset that is empty or larger than the training split."""
+    if num_train_examples < 1 or (num_available is not None and num_train_examples > num_available):
+        choice = "1 or more" if num_available is None else f"1 to {num_available}"
+        raise ValueError(f"num_train_examples = {num_train_examples} does not fit {task}; give {choice}")

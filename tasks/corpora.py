@@ -1,0 +1,140 @@
+"""Text to pretrain on, as bytes: the user's own files, or CPython's documentation, which every Python brings along.
+
+Files lie in `$STUDY_DATA/text/`: `.txt` as it is, `.jsonl` with one object per line that has a field "text", and both
+compressed as `.xz`. Of files called `*_train.*` and `*_valid.*` one part is trained on and the other held out; of any
+other file the last 5 % are held out. Several documents are joined by an empty line, in the order of their file names.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import lzma
+import pydoc_data.topics
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from tasks.files import DamagedData, data_root
+
+NUM_BYTE_SYMBOLS = 256
+"""Vocabulary of the byte tokenizer: every byte is its own symbol."""
+_HELD_OUT = 0.05
+_SEPARATOR = b"\n\n"
+_SUFFIXES = (".txt", ".jsonl")
+
+
+@dataclass(frozen=True)
+class Text:
+    """The two parts of a corpus, uint8 arrays of bytes."""
+
+    train: np.ndarray
+    valid: np.ndarray
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """A named text whose checksum is known before it is read in full.
+
+    Attributes:
+        name: "cpython-docs", or "text:" and the names of the files.
+        checksum: SHA-256 over the names and bytes of the sources, 64 hex digits.
+        files: the sources; empty for CPython's documentation.
+    """
+
+    name: str
+    checksum: str
+    files: tuple[Path, ...] = ()
+
+    def read(self) -> Text:
+        """Both parts as bytes.
+
+        Raises:
+            DamagedData: a file cannot be decompressed or parsed, or a part would be empty.
+        """
+        if not self.files:
+            return _split(_documentation())
+        parts: dict[str, list[bytes]] = {"train": [], "valid": []}
+        for path in self.files:
+            content = _content(path)
+            named = next((split for split in parts if _stem(path).endswith(f"_{split}")), None)
+            if named is not None:
+                parts[named].append(content)
+            else:
+                cut = _cut(content)
+                parts["train"].append(content[:cut])
+                parts["valid"].append(content[cut:])
+        joined = {split: _SEPARATOR.join(documents) for split, documents in parts.items()}
+        if not joined["valid"]:
+            return _split(joined["train"])
+        if not joined["train"]:
+            raise DamagedData(f"{self.name}: nothing to train on; add a *_train file or one without a split in its name")
+        return Text(*(np.frombuffer(joined[split], dtype=np.uint8) for split in ("train", "valid")))
+
+
+def text_corpus() -> Corpus:
+    """The user's text files where there are any, otherwise CPython's documentation; which one is in the body's card."""
+    folder = data_root() / "text"
+    found = sorted(path for path in folder.glob("*") if _is_text(path))
+    if not found:
+        return Corpus("cpython-docs", hashlib.sha256(_documentation()).hexdigest())
+    digest = hashlib.sha256()
+    for path in found:
+        digest.update(f"{path.name}\0{path.stat().st_size}\0".encode())
+        with path.open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return Corpus("text:" + "+".join(path.name for path in found), digest.hexdigest(), tuple(found))
+
+
+def _documentation() -> bytes:
+    """The topics of Python's `help()`, about 470 kB of English prose and code; the text differs between versions."""
+    topics = pydoc_data.topics.topics
+    return _SEPARATOR.join(topics[name].encode() for name in sorted(topics))
+
+
+def _is_text(path: Path) -> bool:
+    """SOURCE.txt and README.txt describe the others; a name that starts with a dot is no data."""
+    is_note = path.name.partition(".")[0].lower() in ("source", "readme", "license")
+    return path.is_file() and path.name.removesuffix(".xz").endswith(_SUFFIXES) and path.name[0] != "." and not is_note
+
+
+def _stem(path: Path) -> str:
+    return Path(path.name.removesuffix(".xz")).stem
+
+
+def _cut(content: bytes) -> int:
+    return len(content) - round(len(content) * _HELD_OUT)
+
+
+def _split(content: bytes) -> Text:
+    data = np.frombuffer(content, dtype=np.uint8)
+    return Text(train=data[: _cut(content)], valid=data[_cut(content) :])
+
+
+def _content(path: Path) -> bytes:
+    """The text of one file as UTF-8 bytes."""
+    raw = path.read_bytes()
+    if path.suffix == ".xz":
+        try:
+            raw = lzma.decompress(raw)
+        except (lzma.LZMAError, EOFError) as error:
+            raise DamagedData(f"{path} is not a whole .xz file ({error}); fetch it again") from None
+    if path.name.removesuffix(".xz").endswith(".jsonl"):
+        raw = _SEPARATOR.join(_documents(path, raw))
+    if not raw:
+        raise DamagedData(f"{path} holds no text; remove it or fetch it again")
+    return raw
+
+
+def _documents(path: Path, raw: bytes) -> list[bytes]:
+    documents = []
+    for number, line in enumerate(raw.splitlines(), start=1):
+        try:
+            value = json.loads(line)
+        except ValueError as error:
+            raise DamagedData(f"{path} line {number} is not JSON ({error}); fetch it again") from None
+        if not isinstance(value, dict) or not isinstance(value.get("text"), str):
+            raise DamagedData(f'{path} line {number} is no object with a string "text"; see the other lines\' form')
+        documents.append(value["text"].encode())
+    return documents
