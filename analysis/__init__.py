@@ -1,0 +1,1 @@
+"""Reads the ledger, estimates, draws and writes the report."""

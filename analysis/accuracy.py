@@ -1,0 +1,158 @@
+"""Test accuracy by task, train set and init: means over seeds with intervals, every seed, chance and floor lines."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from analysis import load, panels, style
+from analysis.stats import crossed_interval
+
+INTERVAL_TEXT = "95 % t interval of the mean over seeds (the wider of seeds and body seeds where both vary)"
+_SPREAD = 0.78  # width of a group of inits around its train set, in distances between train sets
+
+
+def table(frames: load.Frames) -> pd.DataFrame:
+    """One row per setting, task, train set and init; cells without a single run are rows too.
+
+    Columns: setting, task, train_set, init, mean, low, high (fractions; null without a finished run or with one
+    seed), method, num_seeds, seed_accuracies (fractions, one per done run in order of seed), num_done, num_diverged,
+    num_failed, num_missing, chance, floor (fractions; null where no run of the task recorded them).
+    Accuracy is the test split's at the selected step; only done runs enter the mean, the others are counted.
+    """
+    rows = []
+    for setting, runs in frames.runs.groupby("setting", sort=True):
+        missing = frames.missing[frames.missing["setting"] == setting]
+        cells = itertools.product(*(load.order(name, runs[name]) for name in load.CELL))
+        named = (dict(zip(load.CELL, cell, strict=True)) for cell in cells)
+        rows += [{"setting": setting, **_cell(runs, missing, cell)} for cell in named]
+    return pd.DataFrame(rows)
+
+
+def _cell(runs: pd.DataFrame, missing: pd.DataFrame, cell: dict[str, str]) -> dict[str, object]:
+    task_runs = runs[runs["task"] == cell["task"]]
+    here = task_runs[(task_runs["train_set"] == cell["train_set"]) & (task_runs["init"] == cell["init"])]
+    done = here[(here["status"] == "done") & here["test_accuracy"].notna()].sort_values(["seed", "body_seed"])
+    absent = missing[(missing[list(cell)] == pd.Series(cell)).all(axis=1)]
+    row: dict[str, object] = {**cell, "mean": None, "low": None, "high": None, "method": "no finished run"}
+    row |= {"num_seeds": 0, "seed_accuracies": tuple(done["test_accuracy"])}
+    if len(done):
+        interval = crossed_interval(
+            done["test_accuracy"],
+            seeds=done["seed"].tolist(),
+            body_seeds=done["body_seed"].tolist(),
+            of="mean test accuracy",
+        )
+        row |= {"mean": interval.estimate, "low": interval.low, "high": interval.high, "method": interval.method}
+        row["num_seeds"] = interval.num_samples
+    row |= {f"num_{status}": int((here["status"] == status).sum()) for status in ("done", "diverged", "failed")}
+    row["num_missing"] = len(absent)
+    return row | {name: task_runs[f"{name}_accuracy"].max() for name in ("chance", "floor")}
+
+
+def draw(cells: pd.DataFrame, *, columns: int = 4) -> go.Figure:
+    """A panel per task: train sets along x, inits side by side, a dot per seed, the mean with its interval.
+
+    Args:
+        cells: rows of `table` of one setting.
+        columns: most panels beside each other.
+    """
+    assert cells["setting"].nunique() == 1, "one figure per setting"
+    tasks, train_sets, inits = (load.order(name, cells[name]) for name in load.CELL)
+    shape = panels.grid(
+        tasks,
+        columns=columns,
+        panel_height=300,
+        x_title="trained parameter groups",
+        y_title="test accuracy",
+        num_entries=len(inits) + 2,
+    )
+    looks = style.looks(inits, style.INIT_LOOKS)
+    step = _SPREAD / max(len(inits), 1)
+    for (row, column), task in zip(shape.cells, tasks, strict=True):
+        here = cells[cells["task"] == task]
+        where = {"row": row, "col": column}
+        for i in range(1, len(train_sets), 2):
+            shape.figure.add_vrect(x0=i - 0.5, x1=i + 0.5, fillcolor=style.SHADE, line_width=0, layer="below", **where)
+        for line in panels.reference_lines(here, [-0.55, len(train_sets) - 0.45]):
+            shape.figure.add_trace(line, **where)
+        for i, init in enumerate(inits):
+            mine = here[here["init"] == init]
+            centres = [train_sets.index(name) + (i - (len(inits) - 1) / 2) * step for name in mine["train_set"]]
+            _draw_init(shape.figure, mine.assign(x=centres, offset=step / 2.6), looks[init], where)
+        shape.figure.update_xaxes(
+            tickvals=list(range(len(train_sets))),
+            ticktext=[style.label(name) for name in train_sets],
+            range=[-0.55, len(train_sets) - 0.45],
+            **where,
+        )
+        shape.figure.update_yaxes(range=[0, 1.04], tickformat=".0%", dtick=0.25, **where)
+    panels.name_once(shape.figure)
+    return shape.figure
+
+
+def _draw_init(figure: go.Figure, cells: pd.DataFrame, look: style.Look, where: dict[str, int]) -> None:
+    name = str(cells["init"].iloc[0])
+    seeds = [(row.x + row.offset, value) for row in cells.itertuples() for value in row.seed_accuracies]  # type: ignore[attr-defined]
+    figure.add_trace(
+        go.Scatter(
+            x=[x for x, _ in seeds],
+            y=[y for _, y in seeds],
+            mode="markers",
+            marker={"color": look.colour, "symbol": look.symbol, "size": 5, "opacity": 0.55},
+            name=style.label(name),
+            legendgroup=name,
+            showlegend=False,
+            hovertemplate=f"{style.label(name)}, one seed: %{{y:.1%}}<extra></extra>",
+        ),
+        **where,
+    )
+    drawn = cells[cells["mean"].notna()]
+    figure.add_trace(
+        go.Scatter(
+            x=drawn["x"].tolist() or [None],
+            y=drawn["mean"].tolist() or [None],
+            error_y={
+                "type": "data",
+                "array": (drawn["high"] - drawn["mean"]).astype(float).tolist(),
+                "arrayminus": (drawn["mean"] - drawn["low"]).astype(float).tolist(),
+                "thickness": 1.8,
+                "width": 4,
+            },
+            mode="markers",
+            marker={"color": look.colour, "symbol": look.symbol, "size": 11},
+            name=style.label(name),
+            legendgroup=name,
+            customdata=[style.label(f"{row.train_set}: {row.method}") for row in drawn.itertuples()],
+            hovertemplate=f"{style.label(name)} %{{y:.1%}}<br>%{{customdata}}<extra></extra>",
+        ),
+        **where,
+    )
+    for cell in cells.itertuples():
+        if gap := gap_text(cell):
+            figure.add_annotation(
+                x=cell.x,
+                y=_clear_of([cell.chance, cell.floor]),
+                text=gap,
+                textangle=-90,
+                yanchor="bottom",
+                showarrow=False,
+                font={"size": 11, "color": look.colour},
+                **where,
+            )
+
+
+def _clear_of(levels: list[float | None]) -> float:
+    """Where a note at the foot of a panel begins: above reference lines that it would cross."""
+    return 0.02 + max([level for level in levels if pd.notna(level) and level < 0.2], default=0.0)  # type: ignore[operator]
+
+
+def gap_text(cell: Any) -> str:
+    """What a cell lacks, from its counts: "not run", "1 diverged, 1 missing", or "" for a complete one."""
+    counts = {"diverged": cell.num_diverged, "failed": cell.num_failed, "missing": cell.num_missing}
+    if not (cell.num_done or cell.num_diverged or cell.num_failed):
+        return "not run"
+    return ", ".join(f"{count} {word}" for word, count in counts.items() if count)

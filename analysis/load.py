@@ -1,0 +1,128 @@
+"""Ledger -> tidy frames: one row per run, one row per evaluation, and what should be there but is not.
+
+Imports neither ray nor torch, so results can be read where neither is installed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import warnings
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+
+import pandas as pd
+
+from models import INITS, TRAIN_SETS
+from study import ledger
+from study.errors import UserError
+from study.spec import RunSpec
+from tasks import TASKS
+
+CELL = ("task", "train_set", "init")
+"""The three axes that every figure of the first report compares; runs of a cell differ in their seeds."""
+_REPLICATION = ("seed", "body_seed")
+# Where several columns differ inside a cell, the earlier ones name the setting.
+_SETTING_ORDER = ("protocol", "body", "size", "num_layers", "task_args", "features", "num_train_examples", "precision")
+
+
+@dataclass(frozen=True)
+class Frames:
+    """A ledger as pandas frames.
+
+    Attributes:
+        source: where it was read from.
+        runs: one row per finished run, the ledger's columns (docs/columns.md) and `setting`, which names what
+            else differs between runs of one (task, train set, init) cell; "" where nothing does.
+        curves: one row per evaluation of those runs.
+        problems: one line for each part of the ledger that could not be read and is left out.
+    """
+
+    source: str
+    runs: pd.DataFrame
+    curves: pd.DataFrame
+    problems: tuple[str, ...] = ()
+
+    @cached_property
+    def missing(self) -> pd.DataFrame:
+        """Runs that would complete the crossing of task, train set, init and seed inside each setting."""
+        rows = []
+        for setting, runs in self.runs.groupby("setting", sort=True):
+            have = set(runs[[*CELL, "seed"]].itertuples(index=False, name=None))
+            axes = [sorted(runs[column].unique()) for column in (*CELL, "seed")]
+            rows += [(setting, *cell) for cell in itertools.product(*axes) if cell not in have]
+        return pd.DataFrame(rows, columns=["setting", *CELL, "seed"])
+
+    @cached_property
+    def counts(self) -> dict[str, int]:
+        """Number of runs by status, in this order: done, diverged, failed, missing."""
+        by_status = self.runs["status"].value_counts()
+        found = {status: int(by_status.get(status, 0)) for status in ("done", "diverged", "failed")}
+        return {**found, "missing": len(self.missing)}
+
+    def only(self, setting: str) -> Frames:
+        """The runs of one setting and their curves."""
+        runs = self.runs[self.runs["setting"] == setting]
+        return Frames(self.source, runs, self.curves[self.curves["run_id"].isin(runs["run_id"])], self.problems)
+
+    @property
+    def settings(self) -> list[str]:
+        """The distinct settings, alphabetically."""
+        return sorted(self.runs["setting"].unique())
+
+
+def load(uri: str) -> Frames:
+    """Read the ledger at a folder or URI.
+
+    Raises:
+        UserError: no ledger there, one of a newer version, or no readable row in it (one line each).
+    """
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", ledger.LedgerWarning)
+        runs, curves = ledger.read_runs(uri), ledger.read_curves(uri)
+    # Other warnings are nobody's business here: they are raised again, not swallowed.
+    for warning in caught:
+        if not issubclass(warning.category, ledger.LedgerWarning):
+            warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
+    problems = tuple(dict.fromkeys(str(w.message) for w in caught if issubclass(w.category, ledger.LedgerWarning)))
+    if runs.num_rows == 0:
+        why = f" ({problems[0]})" if problems else ""
+        raise UserError(f"{uri}: the ledger has no readable run{why}; run a grid with --out {uri} first")
+    frame = runs.to_pandas()
+    frame["setting"] = settings(frame)
+    return Frames(uri, frame, curves.to_pandas(), problems)
+
+
+def settings(runs: pd.DataFrame) -> pd.Series:
+    """For each run the values of the fewest spec columns that leave nothing but seeds to differ inside a cell.
+
+    A column that already follows from the cell (a learning rate per train set) names no setting, so cells stay
+    comparable; one that varies inside a cell (two bodies, a sweep) does, so different things are never averaged.
+    """
+    fields = [field.name for field in dataclasses.fields(RunSpec)]
+    varying = [name for name in fields if name not in (*CELL, *_REPLICATION)]
+    varying.sort(key=lambda name: _SETTING_ORDER.index(name) if name in _SETTING_ORDER else len(_SETTING_ORDER))
+    key: list[str] = list(CELL)
+    chosen: list[str] = []
+    for name in varying:
+        if (runs.groupby(key, dropna=False)[name].nunique(dropna=False) > 1).any():
+            key.append(name)
+            chosen.append(name)
+    texts = pd.Series("", index=runs.index)
+    for name in chosen:
+        texts += ("" if name == chosen[0] else ", ") + name + " " + runs[name].map(_text)
+    return texts
+
+
+def order(column: str, names: Iterable[str]) -> list[str]:
+    """Distinct values of a cell column: the project's own names in the order of their tables, then the others."""
+    tables = {"task": TASKS, "init": INITS, "train_set": TRAIN_SETS}
+    rank = {name: i for i, name in enumerate(tables[column])}
+    return sorted(set(names), key=lambda name: (rank.get(name, len(rank)), name))
+
+
+def _text(value: object) -> str:
+    if value is None or value != value:  # a null, or the NaN that pandas makes of one
+        return "none"
+    return f"{value:g}" if isinstance(value, float) else str(value)

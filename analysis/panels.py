@@ -1,0 +1,101 @@
+"""A figure of small panels with titles at their left, shared axis titles and one legend above them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from analysis import style
+
+_LEGEND_PIXELS, _TITLE_PIXELS, _FOOT_PIXELS = 14, 26, 64
+LAST_RANK = 2000  # of legend entries that belong behind the variants; Plotly's default is 1000
+_WIDE_ENTRIES, _NARROW_ENTRIES = 7, 2
+
+
+@dataclass(frozen=True)
+class Panels:
+    """The figure and, panel by panel, its (row, column) in it, both counted from 1."""
+
+    figure: go.Figure
+    cells: list[tuple[int, int]]
+
+
+def grid(
+    titles: Sequence[str], *, columns: int, panel_height: int, x_title: str, y_title: str, num_entries: int
+) -> Panels:
+    """Empty panels, filled row by row.
+
+    Args:
+        titles: one per panel; may come from data.
+        columns: most panels beside each other.
+        panel_height: of the drawing area, pixels.
+        x_title, y_title: axis titles with units; the first stands under each column, the second left of each row.
+        num_entries: legend entries that room is made for.
+    """
+    num_columns = max(1, min(columns, len(titles)))
+    num_rows = -(-len(titles) // num_columns)
+    entries_per_line = _NARROW_ENTRIES if columns == 1 else _WIDE_ENTRIES
+    top = _LEGEND_PIXELS + 21 * -(-num_entries // entries_per_line) + _TITLE_PIXELS
+    gap = _TITLE_PIXELS + 44
+    inner = num_rows * panel_height + (num_rows - 1) * gap
+    figure = make_subplots(
+        rows=num_rows,
+        cols=num_columns,
+        shared_yaxes=False,
+        horizontal_spacing=0.045 if num_columns > 1 else 0,
+        vertical_spacing=gap / inner if num_rows > 1 else 0,
+        subplot_titles=[f"<b>{style.label(title)}</b>" for title in titles],
+    )
+    cells = [(1 + i // num_columns, 1 + i % num_columns) for i in range(len(titles))]
+    figure.update_layout(
+        template=style.template(), height=inner + top + _FOOT_PIXELS, margin={"t": top, "b": _FOOT_PIXELS}
+    )
+    for annotation, (row, column) in zip(figure.layout.annotations, cells, strict=True):
+        domain = figure.get_subplot(row, column).xaxis.domain
+        annotation.update(x=domain[0], xanchor="left", yshift=4, font={"size": 14})
+    last_row = {column: max(row for row, other in cells if other == column) for _, column in cells}
+    for row, column in cells:
+        if row == last_row[column]:
+            figure.update_xaxes(title_text=x_title, row=row, col=column)
+        figure.update_yaxes(title_text=y_title if column == 1 else None, row=row, col=column)
+    return Panels(figure, cells)
+
+
+def reference_lines(rows: pd.DataFrame, ends: Sequence[float]) -> list[go.Scatter]:
+    """Horizontal lines at the chance level and at the best trivial predictor, where the rows know them.
+
+    Args:
+        rows: a table with columns chance and floor (fractions, null where unknown).
+        ends: first and last x of the lines.
+    """
+    traces = []
+    for column, name, dash in (("chance", "chance", "dot"), ("floor", "best trivial predictor", "dash")):
+        level = rows[column].max()
+        if pd.notna(level):
+            traces.append(
+                go.Scatter(
+                    x=list(ends),
+                    y=[level, level],
+                    mode="lines",
+                    line={"color": style.NEUTRAL, "dash": dash, "width": 1.5},
+                    name=name,
+                    legendgroup=name,
+                    legendrank=LAST_RANK,
+                    hovertemplate=f"{name} %{{y:.1%}}<extra></extra>",
+                )
+            )
+    return traces
+
+
+def name_once(figure: go.Figure) -> None:
+    """Show each legend entry once, for the first trace that has the name and does not refuse it."""
+    named: set[str] = set()
+    for trace in figure.data:
+        shown = trace.showlegend is not False and trace.name not in named
+        trace.showlegend = shown
+        if shown:
+            named.add(trace.name)

@@ -1,0 +1,117 @@
+"""How everything in a report looks: one colour and marker per initialisation, one per train set, one template.
+
+Colours are Okabe and Ito's (jfly.uni-koeln.de/color), told apart under the common colour-vision deficiencies;
+every colour goes with a marker of its own, so a figure also reads in black and white.
+"""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+FONT = "Inter, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, 'Liberation Sans', sans-serif"
+NEUTRAL = "#7f7f7f"  # readable on white and on the dark page
+SHADE = "rgba(127, 127, 127, 0.07)"
+
+_BLUE, _GREEN, _VERMILLION = "#0072B2", "#009E73", "#D55E00"
+_PURPLE, _ORANGE, _SKY, _YELLOW = "#CC79A7", "#E69F00", "#56B4E9", "#F0E442"
+
+
+@dataclass(frozen=True)
+class Look:
+    """Colour (hex), Plotly marker symbol and line dash of one variant."""
+
+    colour: str
+    symbol: str
+    dash: str
+
+
+INIT_LOOKS = {
+    "language": Look(_BLUE, "circle", "solid"),
+    "bit-memory": Look(_GREEN, "square", "dash"),
+    "random": Look(_VERMILLION, "diamond", "dot"),
+    "vision": Look(_PURPLE, "triangle-up", "dashdot"),
+    "statistics": Look(_ORANGE, "triangle-down", "longdash"),
+    "shuffled": Look(_SKY, "star", "longdashdot"),
+    "random-scaled": Look(_YELLOW, "pentagon", "dash"),
+}
+TRAIN_SET_LOOKS = {
+    "fpt": Look(_BLUE, "circle", "solid"),
+    "output-only": Look(_ORANGE, "triangle-down", "dash"),
+    "full": Look(_PURPLE, "square", "dot"),
+}
+_SPARE = (
+    Look(NEUTRAL, "hexagon", "solid"),
+    Look(_SKY, "cross", "dash"),
+    Look(_ORANGE, "x", "dot"),
+    Look(_PURPLE, "bowtie", "dashdot"),
+    Look(_GREEN, "hourglass", "longdash"),
+)
+
+
+def looks(names: Iterable[str], known: dict[str, Look]) -> dict[str, Look]:
+    """A look for each name: the fixed one where the table has it, else a spare by alphabetical order of the rest."""
+    names = list(dict.fromkeys(names))
+    rest = sorted(name for name in names if name not in known)
+    spare = {name: _SPARE[i % len(_SPARE)] for i, name in enumerate(rest)}
+    return {name: known[name] if name in known else spare[name] for name in names}
+
+
+def label(text: object) -> str:
+    """Text from data made safe for Plotly, which reads a little HTML in every label."""
+    return html.escape(str(text), quote=False)
+
+
+def transparent(colour: str, alpha: float) -> str:
+    """A hex colour as rgba() with the given opacity."""
+    red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
+    return f"rgba({red}, {green}, {blue}, {alpha:g})"
+
+
+def percent(value: float, digits: int = 1) -> str:
+    """A fraction as percent: 0.8312 -> "83.1 %"."""
+    return f"{100 * value:.{digits}f} %"
+
+
+def points(value: float, digits: int = 1) -> str:
+    """A difference of fractions in percentage points, without sign loss: -0.012 -> "−1.2"."""
+    rounded = round(100 * value, digits) + 0.0  # no "-0.0"
+    return f"{rounded:.{digits}f}".replace("-", "−")
+
+
+def template(*, dark: bool = False) -> dict[str, object]:
+    """The `layout.template` of every figure: quiet grid, no box, print-sized type; light or dark."""
+    ink, grid = ("#e8e8e8", "#3a3f47") if dark else ("#1c2330", "#e3e6eb")
+    axis = {
+        "gridcolor": grid,
+        "linecolor": NEUTRAL,
+        "showline": True,
+        "zeroline": False,
+        "ticks": "outside",
+        "tickcolor": NEUTRAL,
+        "ticklen": 4,
+        "title": {"standoff": 8, "font": {"size": 13}},
+        "automargin": True,
+    }
+    background = "rgba(0,0,0,0)" if dark else "#ffffff"
+    return {
+        "layout": {
+            "font": {"family": FONT, "size": 13, "color": ink},
+            "paper_bgcolor": background,
+            "plot_bgcolor": background,
+            "xaxis": {**axis, "showgrid": False},
+            "yaxis": axis,
+            "legend": {
+                "orientation": "h",
+                "x": 0,
+                "xanchor": "left",
+                "y": 1,
+                "yref": "container",
+                "yanchor": "top",
+                "font": {"size": 13},
+            },
+            "hoverlabel": {"font": {"family": FONT, "size": 13}},
+            "margin": {"l": 64, "r": 16, "t": 72, "b": 56},
+        }
+    }
