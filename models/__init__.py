@@ -6,10 +6,10 @@ These tables are the only registries: a body is "module:function", imported on u
 from enum import StrEnum
 
 BODIES = {
-    "gpt2": "models.bodies:gpt2",
-    "bert": "models.bodies:bert",
-    "vit": "models.bodies:vit",
-    "llama": "models.bodies:llama",
+    "gpt2": "models.gpt2:gpt2",
+    "bert": "models.bert:bert",
+    "vit": "models.vit:vit",
+    "llama": "models.llama:llama",
     "lstm": "models.lstm:lstm",
     "lstm-residual": "models.lstm:lstm_residual",
 }
