@@ -1,0 +1,286 @@
+"""The training engine: one pack of K runs from its specifications to its measurements. Knows neither Ray nor files.
+
+A step never waits for the device: losses, accuracies and the first step that was not finite are kept there and read at
+the next evaluation. A run that diverged, or reached its last step, leaves the pack; the others go on with theirs.
+
+Shapes: K runs, P trained parameters of one run.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+
+from models.bodies import Architecture
+from models.dropout import DropoutStreams
+from models.fpt import State
+from study.assemble import assemble, cost_of
+from study.batches import derive_seed, evaluate, losses, stack, take_rows, training_batches
+from study.cached import cache_features
+from study.measurements import Evaluated, Measurement, Metrics, Standing
+from study.optimiser import PackedAdam, learning_rates
+from study.spec import Features, RunSpec
+from tasks.base import Batch, Split, Task
+
+_NEVER = torch.iinfo(torch.int64).max
+
+
+@dataclass
+class _Window:
+    """Sums over the updates since the last evaluation, [K] each on the device, and this run's share of their time."""
+
+    loss: torch.Tensor
+    accuracy: torch.Tensor
+    num_steps: int = 0
+    seconds: float = 0.0
+
+
+class Training:
+    """K runs that share shapes; `rounds` trains them.
+
+    Args:
+        runs: specifications that may be packed together (`study.packing`).
+        task: their task, made with their protocol and arguments.
+        architecture: their body without weights.
+        bodies: per run the state of its body; runs that share a body pass the same object.
+        device: where everything happens.
+        master_dtype: precision of trained tensors; float64 serves as a reference.
+
+    Raises:
+        ValueError: the task does not fit the body, or a data set is smaller than asked for.
+        tasks.files.MissingData, tasks.files.DamagedData: from the task.
+    """
+
+    def __init__(
+        self,
+        runs: Sequence[RunSpec],
+        *,
+        task: Task,
+        architecture: Architecture,
+        bodies: Sequence[State],
+        device: torch.device,
+        master_dtype: torch.dtype = torch.float32,
+    ) -> None:
+        self.task, self.device = task, device
+        self.runs = [Standing(spec) for spec in runs]
+        self.cost = cost_of(runs[0], task.layout, architecture)
+        self.model = assemble(
+            runs, layout=task.layout, architecture=architecture, bodies=bodies, device=device, master_dtype=master_dtype
+        )
+        num_train = runs[0].num_train_examples
+        self.streams = [task.stream(derive_seed("data", run.seed), device, num_train) for run in runs]
+        self._forward: Callable[..., torch.Tensor] = self.model
+        self._cached: dict[Split, Batch] = {}
+        if runs[0].features is Features.CACHED:
+            self.streams, self._cached = cache_features(self.model, task, self.streams, runs)
+            self._forward = self.model.readout
+        self.dropout = DropoutStreams([derive_seed("dropout", run.seed) for run in runs], device)
+        self.optimiser = PackedAdam(
+            self.model.matrix,
+            num_decayed=self.model.num_decayed,
+            weight_decay=[run.weight_decay for run in runs],
+            clip_norm=[run.clip_norm for run in runs],
+        )
+        self.step = 0
+        self.best = self.model.matrix.detach().clone()
+        self._first_bad = torch.full((len(runs),), _NEVER, device=device)
+        self._window = self._new_window()
+
+    def rounds(self) -> Iterator[list[Measurement]]:
+        """Train to the end, one list of measurements per evaluation; after each, `state_dict` may be taken."""
+        if self.step == 0:
+            yield self._evaluate()
+        while self.runs:
+            ended = self._finish()
+            if ended:
+                yield ended
+            if self.runs:
+                self.advance(self._next_stop() - self.step)
+                yield self._evaluate()
+
+    def _next_stop(self) -> int:
+        every = self.runs[0].spec.eval_every_steps
+        return min((self.step // every + 1) * every, *(run.spec.num_steps for run in self.runs))
+
+    def _new_window(self) -> _Window:
+        zeros = torch.zeros(len(self.runs), dtype=self.model.matrix.dtype, device=self.device)
+        return _Window(zeros, zeros.clone())
+
+    def advance(self, num_steps: int) -> None:
+        """That many updates of every run, without evaluation."""
+        rates = self._rates(self.step + 1, self.step + num_steps).to(self.device)
+        self.model.pack.dropout = self.dropout
+        started = time.perf_counter()
+        batch_size = self.runs[0].spec.batch_size
+        batches = training_batches(self.streams, batch_size=batch_size, num_steps=num_steps)
+        for batch, lr in zip(batches, rates, strict=True):
+            self._update(batch, lr)
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+        share = (time.perf_counter() - started) / len(self.runs)
+        self._window.num_steps, self._window.seconds = num_steps, share
+        for run in self.runs:
+            run.wall_seconds += share
+
+    def _update(self, batch: Batch, lr: torch.Tensor) -> None:
+        self.step += 1
+        self.model.refresh()
+        loss, accuracy = losses(self._forward(batch.inputs, batch.lengths), batch.targets)
+        (gradients,) = torch.autograd.grad(loss.sum(), self.model.matrix)
+        norms = self.optimiser.step(self.step, gradients=gradients, lr=lr)
+        loss = loss.detach()
+        self._window.loss += loss
+        self._window.accuracy += accuracy
+        is_bad = ~(torch.isfinite(loss) & torch.isfinite(norms))
+        self._first_bad = torch.where(is_bad, self._first_bad.clamp(max=self.step), self._first_bad)
+
+    def _rates(self, first: int, last: int) -> torch.Tensor:
+        """Learning rates [steps, K] of the updates first..last."""
+        columns = [
+            learning_rates(
+                peak=run.spec.lr,
+                warmup_steps=run.spec.warmup_steps,
+                num_steps=run.spec.num_steps,
+                schedule=run.spec.schedule,
+                first=first,
+                last=last,
+            )
+            for run in self.runs
+        ]
+        return torch.tensor(columns, dtype=self.model.matrix.dtype).T.contiguous()
+
+    def _split(self, name: Split) -> Batch:
+        if self._cached:
+            return self._cached[name]
+        if name == "train" and self.runs[0].spec.num_train_examples is not None:
+            return stack([stream.examples() for stream in self.streams])
+        return self.task.split(name, self.device)
+
+    def _measure(self, split: Split, matrix: torch.Tensor, rows: Sequence[int]) -> Metrics:
+        """The runs `rows` with their parameters in `matrix`, over a whole split."""
+        batch = take_rows(self._split(split), rows)
+        num_tokens = 1 if self._cached else self.task.layout.num_tokens
+        with self.model.evaluating(matrix, rows):
+            loss, accuracy = evaluate(self._forward, batch, num_runs=len(rows), num_tokens=num_tokens)
+        return Metrics(loss, [value * self.task.accuracy_scale for value in accuracy])
+
+    def _evaluate(self) -> list[Measurement]:
+        """Validate every run, remember the best, and tell what was measured since the last time."""
+        window, self._window = self._window, self._new_window()
+        valid = self._measure("valid", self.model.matrix, range(len(self.runs)))
+        better = [
+            row
+            for row, run in enumerate(self.runs)
+            if run.select(self.step, loss=valid.loss[row], accuracy=valid.accuracy[row])
+        ]
+        self.best[better] = self.model.matrix.detach()[better]
+        rows: list[Measurement] = []
+        if window.num_steps:
+            num_examples = window.num_steps * self.runs[0].spec.batch_size
+            accuracy = window.accuracy / window.num_steps * self.task.accuracy_scale
+            train = Metrics((window.loss / window.num_steps).tolist(), accuracy.tolist())
+            rows += self._rows("train", num_examples, train, num_examples / window.seconds)
+        num_valid = self._split("valid").targets.shape[-2]
+        return rows + self._rows("valid", num_valid, valid, None)
+
+    def _rows(
+        self, split: Literal["train", "valid"], num_examples: int, metrics: Metrics, speed: float | None
+    ) -> list[Measurement]:
+        rates = self._rates(max(1, self.step), max(1, self.step))[0].tolist()
+        return [
+            Evaluated(
+                run_id=run.spec.run_id,
+                step=self.step,
+                split=split,
+                num_examples=num_examples,
+                loss=metrics.loss[row],
+                accuracy=metrics.accuracy[row],
+                lr=rates[row],
+                examples_per_second=speed,
+                train_flops=self.cost.train_flops_per_step * self.step,
+                wall_seconds=run.wall_seconds,
+            )
+            for row, run in enumerate(self.runs)
+        ]
+
+    def _finish(self) -> list[Measurement]:
+        """Measure and drop the runs that diverged or are at their last step."""
+        first_bad = self._first_bad.tolist()
+        is_bad = [bad != _NEVER or not run.is_finite for bad, run in zip(first_bad, self.runs, strict=True)]
+        ended = [row for row, run in enumerate(self.runs) if is_bad[row] or run.spec.num_steps == self.step]
+        if not ended:
+            return []
+        matrix = self.best[ended]
+        test, train = self._measure("test", matrix, ended), self._measure("train", matrix, ended)
+        finished: list[Measurement] = [
+            self.runs[row].finished(
+                position,
+                num_steps_done=min(first_bad[row], self.step),
+                is_diverged=is_bad[row],
+                test=test,
+                train=train,
+                cost=self.cost,
+            )
+            for position, row in enumerate(ended)
+        ]
+        self._keep([row for row in range(len(self.runs)) if row not in ended])
+        return finished
+
+    def _keep(self, rows: list[int]) -> None:
+        """Compact the pack to the runs `rows`."""
+        self.runs = [self.runs[row] for row in rows]
+        if not rows:
+            return
+        self.streams = [self.streams[row] for row in rows]
+        self._cached = {name: take_rows(batch, rows) for name, batch in self._cached.items()}
+        self.dropout.keep(rows)
+        self.best, self._first_bad = self.best[rows], self._first_bad[rows]
+        self.model.bind(self.model.matrix.detach()[rows], rows)
+        self.optimiser.keep(rows, self.model.matrix)
+        self._window = self._new_window()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that changes while training, as tensors and plain values; frozen weights are not among them."""
+        return {
+            "step": self.step,
+            "matrix": self.model.matrix.detach(),
+            "best": self.best,
+            "first_bad": self._first_bad,
+            "optimiser": self.optimiser.state_dict(),
+            "dropout": self.dropout.state_dict(),
+            "streams": [dict(stream.state_dict()) for stream in self.streams],
+            "runs": [run.state_dict() for run in self.runs],
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue bit-identically (on the same machine) from the state of a pack that began with the same runs."""
+        ids = [run.spec.run_id for run in self.runs]
+        self._keep([ids.index(saved["run_id"]) for saved in state["runs"]])
+        for run, saved in zip(self.runs, state["runs"], strict=True):
+            run.load_state_dict(saved)
+        for stream, saved in zip(self.streams, state["streams"], strict=True):
+            stream.load_state_dict(saved)
+        self.step = state["step"]
+        self.model.matrix.detach().copy_(state["matrix"])
+        self.best.copy_(state["best"])
+        self._first_bad.copy_(state["first_bad"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.dropout.load_state_dict(state["dropout"])
+
+
+def train(
+    runs: Sequence[RunSpec],
+    *,
+    task: Task,
+    architecture: Architecture,
+    bodies: Sequence[State],
+    device: torch.device,
+) -> Iterator[Measurement]:
+    """`Training.rounds`, one measurement at a time."""
+    training = Training(runs, task=task, architecture=architecture, bodies=bodies, device=device)
+    for measurements in training.rounds():
+        yield from measurements
