@@ -91,6 +91,8 @@ class Architecture:
         config: what `make_core` reads: a transformers config, or the body's own description.
         make_core: (config, num_layers, attention, dropout) -> module.
         checkpoint: names in transformers checkpoints, None for a body that has none.
+        draw: (name, shape, generator) -> initial values of one tensor, None for a transformer's (`models.initialise`).
+        as_released: turns it into what the released code really does, where that differs.
     """
 
     body: str
@@ -107,6 +109,8 @@ class Architecture:
     config: Any
     make_core: Callable[[Any, int, str, float], nn.Module]
     checkpoint: CheckpointNames | None = None
+    draw: Callable[[str, torch.Size, torch.Generator], torch.Tensor] | None = None
+    as_released: Callable[[Architecture], Architecture] | None = None
 
     def build(self, *, attention: str = "sdpa", dropout: float = 0.1, device: torch.device | str = "cpu") -> nn.Module:
         """The module, [N, T, D] -> [N, T, D], in float32 and training mode, the global random state untouched.
@@ -144,7 +148,12 @@ class Architecture:
 
 
 def architecture(
-    body: str, *, size: str | None = None, num_layers: int | None = None, config: PreTrainedConfig | None = None
+    body: str,
+    *,
+    size: str | None = None,
+    num_layers: int | None = None,
+    config: PreTrainedConfig | None = None,
+    protocol: str = "fixed",
 ) -> Architecture:
     """The architecture of a named size, or of a transformers config (a checkpoint's).
 
@@ -153,6 +162,7 @@ def architecture(
         size: a name of `models.SIZES[body]`; None where `config` says it.
         num_layers: build only the first so many layers; an LSTM, which has no fixed depth, gets exactly so many.
         config: a checkpoint's config; excludes `size`.
+        protocol: `paper` gives the released code's variant where it differs (the LSTMs), `fixed` the sound one.
 
     Raises:
         ValueError: an unknown body or size, or more layers than the body has.
@@ -162,14 +172,17 @@ def architecture(
         if size is None:
             raise ValueError(f"body {body!r} needs a size: {', '.join(SIZES[body])}")
         require_known(f"size of body {body!r}", size, SIZES[body])
-        return _named(body, size, num_layers)
+        return _named(body, size, num_layers, protocol)
     assert size is None, "a config says its own size"
     return _truncated(_family(body)(None, config), num_layers)
 
 
 @cache
-def _named(body: str, size: str, num_layers: int | None) -> Architecture:
-    return _truncated(_family(body)(size, None), num_layers)
+def _named(body: str, size: str, num_layers: int | None, protocol: str) -> Architecture:
+    whole = _family(body)(size, None)
+    if protocol == "paper" and whole.as_released is not None:
+        whole = whole.as_released(whole)
+    return _truncated(whole, num_layers)
 
 
 def _family(body: str) -> Callable[[str | None, Any], Architecture]:
@@ -182,7 +195,8 @@ def _truncated(whole: Architecture, num_layers: int | None) -> Architecture:
         return whole
     if num_layers < 1:
         raise ValueError(f"num_layers is {num_layers}; a body has at least 1 layer")
-    if whole.order.recurrent:
+    if whole.checkpoint is None:
+        # Nothing pretrained fixes the depth of an LSTM.
         return replace(whole, num_layers=num_layers, depth=num_layers)
     if num_layers > whole.depth:
         raise ValueError(f"num_layers is {num_layers}, but this {whole.body} has {whole.depth}; choose a larger size")

@@ -32,7 +32,8 @@ def body_state(
 
     Args:
         architecture: whose shapes to fill.
-        init: `random`: N(0, 0.02) for every matrix, biases 0, norms 1 and 0 (transformers 4.1.1, the paper's library);
+        init: `random`: N(0, 0.02) for every matrix, biases 0, norms 1 and 0 (transformers 4.1.1, the paper's library),
+            or what `architecture.draw` says;
             `random-scaled`: the same with residual projections divided by sqrt(2 * depth), as transformers does for
             GPT-2 since late 2021; `statistics`: normal values with the mean and standard deviation of each tensor of
             `source` (paper table 9), constant tensors stay as they are; `shuffled`: the values of each tensor of
@@ -50,12 +51,18 @@ def body_state(
         _require_fits(architecture, source)
         derive = _with_statistics if init == "statistics" else _shuffled
         return {name: derive(source[name].float(), _generator(seed, name)) for name in architecture.shapes}
-    scaled = _residual_scales(architecture) if init == "random-scaled" else {}
+    scales = _residual_scales(architecture) if init == "random-scaled" else {}
     groups = assign(architecture.core_shapes, architecture.patterns)
     state = {}
     for name, shape in architecture.shapes.items():
-        kind = groups.get(name, Group.POSITIONS)
-        state[name] = _drawn(name, shape, kind, _generator(seed, name)) * scaled.get(name, 1.0)
+        generator = _generator(seed, name)
+        # A table of our own starts at zero, as the released code's does for ViT.
+        if name == OWN_POSITIONS:
+            state[name] = torch.zeros(shape)
+        elif architecture.draw is not None:
+            state[name] = architecture.draw(name, shape, generator)
+        else:
+            state[name] = _drawn(name, shape, groups.get(name, Group.POSITIONS), generator) * scales.get(name, 1.0)
     return state
 
 
@@ -65,11 +72,10 @@ def _generator(seed: int, name: str) -> torch.Generator:
 
 
 def _drawn(name: str, shape: torch.Size, group: Group, generator: torch.Generator) -> torch.Tensor:
-    """One tensor of a random body."""
+    """One tensor of a random transformer."""
     if group is Group.LAYERNORM:
         return torch.ones(shape) if name.endswith("weight") else torch.zeros(shape)
-    # A table of our own starts at zero, as the released code's does for ViT.
-    if name.endswith("bias") or name == OWN_POSITIONS:
+    if name.endswith("bias"):
         return torch.zeros(shape)
     return torch.empty(shape).normal_(0.0, STANDARD_DEVIATION, generator=generator)
 
