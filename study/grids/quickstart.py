@@ -1,0 +1,59 @@
+"""Does language pretraining help a frozen transformer on other modalities? A small, honest answer in minutes."""
+
+from typing import Any
+
+from study.spec import RunSpec
+
+# Learning rates suited to each train set: the output layer alone bears the largest, the whole body the smallest.
+LR = {"fpt": 3e-3, "output-only": 1e-2, "full": 1e-3}
+INITS = ("language", "bit-memory", "random")
+NUM_SEEDS = 3
+# Short sequences and few steps, so that 108 runs and two pretrained bodies fit into ten minutes on two cores.
+TASKS: dict[str, dict[str, Any]] = {
+    "digits": {"num_steps": 400, "batch_size": 16},
+    "bit-xor": {"num_steps": 600, "batch_size": 16},
+    "bit-memory": {
+        "num_steps": 400,
+        "batch_size": 16,
+        "task_args": {"num_patterns": 2, "num_bits": 60, "patch_size": 5},
+    },
+    "listops": {
+        "num_steps": 400,
+        "batch_size": 16,
+        "task_args": {
+            "min_length": 8,
+            "max_length": 40,
+            "max_depth": 4,
+            "max_args": 5,
+            "num_train_examples": 10_000,
+            "num_valid_examples": 500,
+            "num_test_examples": 1_000,
+        },
+    },
+}
+NUM_EVALUATIONS = 8
+
+
+def quickstart() -> list[RunSpec]:
+    """Four tasks x three inits x three train sets x three seeds on gpt2 nano.
+
+    A random body is drawn anew for every seed; a pretrained one is the same for all of them.
+    """
+    return [
+        RunSpec(
+            task=task,
+            body="gpt2",
+            size="nano",
+            init=init,
+            train_set=train_set,
+            lr=lr,
+            eval_every_steps=settings["num_steps"] // NUM_EVALUATIONS,
+            seed=seed,
+            body_seed=seed if init == "random" else 0,
+            **settings,
+        )
+        for task, settings in TASKS.items()
+        for init in INITS
+        for train_set, lr in LR.items()
+        for seed in range(NUM_SEEDS)
+    ]
