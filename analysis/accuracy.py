@@ -27,7 +27,7 @@ def table(frames: load.Frames) -> pd.DataFrame:
     for setting, runs in frames.runs.groupby("setting", sort=True):
         missing = frames.missing[frames.missing["setting"] == setting]
         cells = itertools.product(*(load.order(name, runs[name]) for name in load.CELL))
-        named = (dict(zip(load.CELL, cell, strict=True)) for cell in cells)
+        named: list[dict[str, str]] = [dict(zip(load.CELL, cell, strict=True)) for cell in cells]
         rows += [{"setting": setting, **_cell(runs, missing, cell)} for cell in named]
     return pd.DataFrame(rows)
 
@@ -75,21 +75,21 @@ def draw(cells: pd.DataFrame, *, columns: int = 4) -> go.Figure:
     for (row, column), task in zip(shape.cells, tasks, strict=True):
         here = cells[cells["task"] == task]
         where = {"row": row, "col": column}
-        for i in range(1, len(train_sets), 2):
-            shape.figure.add_vrect(x0=i - 0.5, x1=i + 0.5, fillcolor=style.SHADE, line_width=0, layer="below", **where)
         for line in panels.reference_lines(here, [-0.55, len(train_sets) - 0.45]):
             shape.figure.add_trace(line, **where)
         for i, init in enumerate(inits):
             mine = here[here["init"] == init]
             centres = [train_sets.index(name) + (i - (len(inits) - 1) / 2) * step for name in mine["train_set"]]
             _draw_init(shape.figure, mine.assign(x=centres, offset=step / 2.6), looks[init], where)
+        for i in range(1, len(train_sets), 2):  # after the traces: Plotly drops shapes of panels that are empty
+            shape.figure.add_vrect(x0=i - 0.5, x1=i + 0.5, fillcolor=style.SHADE, line_width=0, layer="below", **where)
         shape.figure.update_xaxes(
             tickvals=list(range(len(train_sets))),
             ticktext=[style.label(name) for name in train_sets],
             range=[-0.55, len(train_sets) - 0.45],
             **where,
         )
-        shape.figure.update_yaxes(range=[0, 1.04], tickformat=".0%", dtick=0.25, **where)
+        shape.figure.update_yaxes(range=[0, 1.04], tickformat=".0%", dtick=0.25, showticklabels=column == 1, **where)
     panels.name_once(shape.figure)
     return shape.figure
 

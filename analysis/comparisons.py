@@ -111,6 +111,7 @@ def draw(rows: pd.DataFrame, *, columns: int = 2) -> go.Figure:
         x_title="",
         y_title="",
         num_entries=4,
+        foot_lines=2,
     )
     looks = style.looks([name for pair in pairs for name in pair], style.INIT_LOOKS)
     for (row, column), (a, b) in zip(shape.cells, pairs, strict=True):
@@ -126,7 +127,7 @@ def draw(rows: pd.DataFrame, *, columns: int = 2) -> go.Figure:
             showticklabels=column == 1,
             **where,
         )
-        sides = f"← {style.label(b)} ahead    percentage points    {style.label(a)} ahead →"
+        sides = f"difference (percentage points)<br>← {style.label(b)} ahead · {style.label(a)} ahead →"
         shape.figure.update_xaxes(title_text=sides, showgrid=True, range=_span(rows), **where)
     for verdict in [name for name in _SYMBOLS if name in set(rows["verdict"])]:
         mark = {"symbol": _SYMBOLS[verdict], "size": 10, "color": style.NEUTRAL, "line": {"width": 2}}

@@ -20,7 +20,7 @@ from study.errors import UserError
 from study.spec import RunSpec
 from tasks import TASKS
 
-CELL = ("task", "train_set", "init")
+CELL: tuple[str, str, str] = ("task", "train_set", "init")
 """The three axes that every figure of the first report compares; runs of a cell differ in their seeds."""
 _REPLICATION = ("seed", "body_seed")
 # Where several columns differ inside a cell, the earlier ones name the setting.
@@ -111,7 +111,7 @@ def settings(runs: pd.DataFrame) -> pd.Series:
             chosen.append(name)
     texts = pd.Series("", index=runs.index)
     for name in chosen:
-        texts += ("" if name == chosen[0] else ", ") + name + " " + runs[name].map(_text)
+        texts += ("" if name == chosen[0] else ", ") + name + " " + runs[name].map(shown)
     return texts
 
 
@@ -122,7 +122,8 @@ def order(column: str, names: Iterable[str]) -> list[str]:
     return sorted(set(names), key=lambda name: (rank.get(name, len(rank)), name))
 
 
-def _text(value: object) -> str:
+def shown(value: object) -> str:
+    """A value of a column as text; a null reads "none"."""
     if value is None or value != value:  # a null, or the NaN that pandas makes of one
         return "none"
     return f"{value:g}" if isinstance(value, float) else str(value)

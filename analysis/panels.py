@@ -11,9 +11,10 @@ from plotly.subplots import make_subplots
 
 from analysis import style
 
-_LEGEND_PIXELS, _TITLE_PIXELS, _FOOT_PIXELS = 14, 26, 64
+_LEGEND_PIXELS, _TITLE_PIXELS, _FOOT_PIXELS = 6, 26, 56
 LAST_RANK = 2000  # of legend entries that belong behind the variants; Plotly's default is 1000
 _WIDE_ENTRIES, _NARROW_ENTRIES = 7, 2
+_ENTRY_PIXELS = 30
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,14 @@ class Panels:
 
 
 def grid(
-    titles: Sequence[str], *, columns: int, panel_height: int, x_title: str, y_title: str, num_entries: int
+    titles: Sequence[str],
+    *,
+    columns: int,
+    panel_height: int,
+    x_title: str,
+    y_title: str,
+    num_entries: int,
+    foot_lines: int = 1,
 ) -> Panels:
     """Empty panels, filled row by row.
 
@@ -35,11 +43,12 @@ def grid(
         panel_height: of the drawing area, pixels.
         x_title, y_title: axis titles with units; the first stands under each column, the second left of each row.
         num_entries: legend entries that room is made for.
+        foot_lines: lines of text of the title under the lowest panels.
     """
     num_columns = max(1, min(columns, len(titles)))
     num_rows = -(-len(titles) // num_columns)
     entries_per_line = _NARROW_ENTRIES if columns == 1 else _WIDE_ENTRIES
-    top = _LEGEND_PIXELS + 21 * -(-num_entries // entries_per_line) + _TITLE_PIXELS
+    top = _LEGEND_PIXELS + _ENTRY_PIXELS * -(-num_entries // entries_per_line) + _TITLE_PIXELS
     gap = _TITLE_PIXELS + 44
     inner = num_rows * panel_height + (num_rows - 1) * gap
     figure = make_subplots(
@@ -51,9 +60,8 @@ def grid(
         subplot_titles=[f"<b>{style.label(title)}</b>" for title in titles],
     )
     cells = [(1 + i // num_columns, 1 + i % num_columns) for i in range(len(titles))]
-    figure.update_layout(
-        template=style.template(), height=inner + top + _FOOT_PIXELS, margin={"t": top, "b": _FOOT_PIXELS}
-    )
+    foot = _FOOT_PIXELS + 18 * (foot_lines - 1)
+    figure.update_layout(template=style.template(), height=inner + top + foot, margin={"t": top, "b": foot})
     for annotation, (row, column) in zip(figure.layout.annotations, cells, strict=True):
         domain = figure.get_subplot(row, column).xaxis.domain
         annotation.update(x=domain[0], xanchor="left", yshift=4, font={"size": 14})

@@ -80,6 +80,10 @@ def points(value: float, digits: int = 1) -> str:
     return f"{rounded:.{digits}f}".replace("-", "−")
 
 
+DARK_COLOURS = {_BLUE: "#3d9fe0", _GREEN: "#2cc295", _VERMILLION: "#f07c35", _PURPLE: "#dd9abc"}
+"""Lighter forms of the darker colours for the dark page, hue kept."""
+
+
 def template(*, dark: bool = False) -> dict[str, object]:
     """The `layout.template` of every figure: quiet grid, no box, print-sized type; light or dark."""
     ink, grid = ("#e8e8e8", "#3a3f47") if dark else ("#1c2330", "#e3e6eb")

@@ -1,0 +1,95 @@
+"""A figure with its numbers, and the files it becomes: HTML, CSV, and PNG and SVG where a Chrome can draw them."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import plotly.graph_objects as go
+import plotly.io as pio
+from plotly.offline import get_plotlyjs
+
+from analysis import images
+
+IMAGE_WIDTH = 1200
+"""Pixels of a static image, before it is scaled up for print."""
+_PNG_SCALE = 2
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One figure of a report.
+
+    Attributes:
+        name: file name without ending, unique in the report, of letters, digits and dashes.
+        caption: what is drawn, what the intervals are and over how many seeds.
+        alt: one sentence for who cannot see it.
+        table: the numbers behind it, as in its CSV.
+        variants: (least width in CSS pixels, figure), widest first, the last from 0: the page shows the first
+            that fits.
+    """
+
+    name: str
+    caption: str
+    alt: str
+    table: pd.DataFrame
+    variants: tuple[tuple[int, go.Figure], ...]
+
+    def __post_init__(self) -> None:
+        widths = [width for width, _ in self.variants]
+        assert widths == sorted(widths, reverse=True) and widths[-1] == 0
+
+    def csv(self) -> str:
+        """The numbers; null is empty, several values in a cell stand apart by semicolons."""
+        flat = self.table.copy()
+        for column in flat.columns:
+            if flat[column].map(lambda value: isinstance(value, tuple)).any():
+                flat[column] = [";".join(f"{value:.6g}" for value in values) for values in flat[column]]
+        return flat.to_csv(index=False, lineterminator="\n")
+
+
+def save(pictures: Sequence[Picture], folder: Path, *, command: str) -> list[str]:
+    """Write every picture as NAME.html (with plotly.min.js once beside them), NAME.csv, NAME.png and NAME.svg.
+
+    Images need kaleido and a Chrome; where either is missing the other files are written all the same.
+
+    Args:
+        pictures: with distinct names.
+        folder: an existing folder.
+        command: what made them, kept in the HTML.
+
+    Returns:
+        Notices for the reader, one line each: why there are no images, where there are none.
+    """
+    for picture in pictures:
+        drawn = picture.variants[0][1]
+        (folder / f"{picture.name}.csv").write_text(picture.csv(), encoding="utf-8")
+        body = pio.to_html(drawn, include_plotlyjs="directory", full_html=False, div_id=picture.name)
+        (folder / f"{picture.name}.html").write_text(_fragment(picture, body, command), encoding="utf-8")
+    if pictures:
+        (folder / "plotly.min.js").write_text(get_plotlyjs(), encoding="utf-8")
+    reason = images.write([job for picture in pictures for job in _jobs(picture, folder)]) if pictures else None
+    hint = "the buttons below each figure make them in the browser"
+    return [] if reason is None else [f"no PNG and SVG files were written ({reason}); {hint}"]
+
+
+def _fragment(picture: Picture, body: str, command: str) -> str:
+    return (
+        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{html.escape(picture.name)}</title>'
+        f'<body style="font-family:sans-serif">{body}<p>{html.escape(picture.caption)}</p>'
+        f"<p><code>{html.escape(command)}</code></p></body></html>"
+    )
+
+
+def _jobs(picture: Picture, folder: Path) -> list[images.Job]:
+    drawn = picture.variants[0][1]
+    document = pio.to_json(drawn, validate=False)
+    scales = {"png": _PNG_SCALE, "svg": 1}
+    height = int(drawn.layout.height)
+    return [
+        images.Job(document, str(folder / f"{picture.name}.{ending}"), IMAGE_WIDTH, height, scale)
+        for ending, scale in scales.items()
+    ]
