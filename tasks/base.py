@@ -89,7 +89,7 @@ class Task(ABC):
     Class attributes:
         name: as in `tasks.TASKS`; the task's arguments are the keyword-only parameters of `__init__`.
         protocol_note: one line: what `paper` does that `fixed` does not, or that they do not differ.
-        is_generated: examples are made from a seed, not read from files.
+        is_generated: examples are (unless an argument says otherwise) made from a seed, not read from files.
     """
 
     name: ClassVar[str]

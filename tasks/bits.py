@@ -97,7 +97,7 @@ class BitMemory(_BitTask):
 
     @property
     def floor_accuracy(self) -> float:
-        """0.75: half of the bits can be copied (paper.md section 1, trivial baselines)."""
+        """0.75: half of the bits can be copied, the others guessed."""
         return 0.75
 
     def _make(self, key: int, first: int, num_examples: int, device: torch.device) -> Batch:

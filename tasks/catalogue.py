@@ -5,16 +5,21 @@ from __future__ import annotations
 import difflib
 import importlib
 import inspect
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
+from pathlib import Path
 from types import UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from tasks import TASKS
 from tasks.base import ProtocolName, Task
+from tasks.files import data_root
 
 
 def make_task(name: str, *, protocol: str, args: Mapping[str, Any]) -> Task:
-    """Build a task; no file is touched.
+    """The task of these settings; no file is touched.
+
+    A process keeps the last few tasks with their data, so that the packs of one worker read a data set once.
 
     Args:
         name: a name of `tasks.TASKS`.
@@ -30,20 +35,28 @@ def make_task(name: str, *, protocol: str, args: Mapping[str, Any]) -> Task:
     if protocol not in protocols:
         near = _near_miss(protocol, protocols)
         raise ValueError(f"unknown protocol {protocol!r}{near}; choose one of {', '.join(protocols)}")
-    module, _, attribute = TASKS[name].partition(":")
-    task_class = getattr(importlib.import_module(module), attribute)
     for argument, value in args.items():
         _check_argument(name, argument, value, allowed=arguments(name))
-    return task_class(protocol=protocol, **args)
+    return _task(name, protocol, tuple(sorted(args.items())), data_root())
 
 
 def arguments(name: str) -> dict[str, Any]:
     """The arguments of a task: name -> type annotation."""
-    module, _, attribute = TASKS[name].partition(":")
-    init = getattr(importlib.import_module(module), attribute).__init__
-    hints = get_type_hints(init)
-    parameters = inspect.signature(init).parameters.values()
+    task_class = _task_class(name)
+    hints = get_type_hints(getattr(task_class, "__init__"))  # noqa: B009
+    parameters = inspect.signature(task_class).parameters.values()
     return {p.name: hints[p.name] for p in parameters if p.kind is p.KEYWORD_ONLY and p.name != "protocol"}
+
+
+@lru_cache(maxsize=4)
+def _task(name: str, protocol: str, args: tuple[tuple[str, Any], ...], root: Path) -> Task:
+    del root  # part of the key only: a task remembers the data folder of its construction
+    return _task_class(name)(protocol=protocol, **dict(args))
+
+
+def _task_class(name: str) -> Callable[..., Task]:
+    module, _, attribute = TASKS[name].partition(":")
+    return getattr(importlib.import_module(module), attribute)
 
 
 def _check_argument(task: str, argument: str, value: Any, *, allowed: Mapping[str, Any]) -> None:
