@@ -48,6 +48,8 @@ class Order:
         layer: steps of one layer, names relative to the prefix.
         before, after: steps before the first and after the last layer.
         recurrent: modules of a layer whose input is an earlier output of the same layer.
+        num_kept_per_unit: values that the activation function keeps for the backward pass, per row of the widest
+            feedforward step: 1 for a fused one.
     """
 
     prefix: str
@@ -55,6 +57,7 @@ class Order:
     before: tuple[tuple[str, ...], ...] = ()
     after: tuple[tuple[str, ...], ...] = ()
     recurrent: tuple[str, ...] = ()
+    num_kept_per_unit: float = 1.0
 
 
 @dataclass(frozen=True)

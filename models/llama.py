@@ -90,6 +90,8 @@ def llama(size: str | None, config: Any) -> Architecture:
                 ("mlp.down_proj",),
             ),
             after=(("norm",),),
+            # Per gate and unit: both, and the activated gate.
+            num_kept_per_unit=1.5,
         ),
         position_name=OWN_POSITIONS,
         residual_projections=layer + r"(self_attn\.o_proj|mlp\.down_proj)\.weight",
