@@ -29,7 +29,7 @@ def table(frames: load.Frames) -> pd.DataFrame:
         cells = itertools.product(*(load.order(name, runs[name]) for name in load.CELL))
         named: list[dict[str, str]] = [dict(zip(load.CELL, cell, strict=True)) for cell in cells]
         rows += [{"setting": setting, **_cell(runs, missing, cell)} for cell in named]
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows).astype(dict.fromkeys(("mean", "low", "high", "chance", "floor"), float))
 
 
 def _cell(runs: pd.DataFrame, missing: pd.DataFrame, cell: dict[str, str]) -> dict[str, object]:

@@ -23,6 +23,7 @@ VERDICTS = {
     NOT_RUN: "no seed finished with both initialisations",
 }
 _REFERENCE, _FALLBACK = "language", "random"
+_NUMBERS = ("difference", "low", "high", "p_value", "p_holm")
 _SYMBOLS = {CONFIRMED: "diamond", DECIDED: "circle", UNDECIDED: "circle-open", NO_INTERVAL: "x-thin-open"}
 
 
@@ -55,7 +56,7 @@ def _setting_table(setting: object, runs: pd.DataFrame) -> pd.DataFrame:
         row = {"setting": setting, "a": a, "b": b, "task": task, "train_set": train_set}
         rows.append(row | _difference(here[here["init"] == a], here[here["init"] == b]))
     names = ["setting", "a", "b", "task", "train_set", *_difference(done.head(0), done.head(0)), "p_holm", "verdict"]
-    frame = pd.DataFrame(rows, columns=names)
+    frame = pd.DataFrame(rows, columns=names).astype(dict.fromkeys(_NUMBERS, float))
     tested = frame["p_value"].notna()
     frame.loc[tested, "p_holm"] = holm(frame.loc[tested, "p_value"].tolist())
     frame["verdict"] = [_verdict(row) for row in frame.to_dict("records")]

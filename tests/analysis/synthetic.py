@@ -8,12 +8,12 @@ import numpy as np
 from study.ledger import Ledger
 from study.spec import RunSpec
 
-# Task: chance, best trivial predictor, and final accuracy of language, bit-memory, random under (fpt, output-only, full).
+# Task: best trivial predictor, and final accuracy of language, bit-memory, random under (fpt, output-only, full).
 TASKS = {
-    "bit-memory": (0.5, 0.75, ((0.995, 0.79, 0.99), (0.999, 0.80, 0.99), (0.83, 0.76, 0.985))),
-    "bit-xor": (0.5, 0.5, ((0.98, 0.52, 0.995), (0.93, 0.53, 0.99), (0.67, 0.51, 0.97))),
-    "listops": (0.1, 0.36, ((0.38, 0.24, 0.40), (0.355, 0.22, 0.39), (0.34, 0.23, 0.375))),
-    "digits": (0.1, 0.11, ((0.93, 0.71, 0.962), (0.91, 0.63, 0.955), (0.87, 0.60, 0.958))),
+    "bit-memory": (0.75, ((0.995, 0.79, 0.99), (0.999, 0.80, 0.99), (0.83, 0.76, 0.985))),
+    "bit-xor": (0.5, ((0.98, 0.52, 0.995), (0.93, 0.53, 0.99), (0.67, 0.51, 0.97))),
+    "listops": (0.36, ((0.38, 0.24, 0.40), (0.355, 0.22, 0.39), (0.34, 0.23, 0.375))),
+    "digits": (0.11, ((0.93, 0.71, 0.962), (0.91, 0.63, 0.955), (0.87, 0.60, 0.958))),
 }
 INITS = ("language", "bit-memory", "random")
 TRAIN_SETS = ("fpt", "output-only", "full")
@@ -81,7 +81,7 @@ def study(folder: Path) -> str:
     """4 tasks x 3 inits x 3 train sets x 3 seeds with curves; one run diverged, one failed, three were never run."""
     generator = np.random.default_rng(7)
     rows, curves = [], []
-    for task, (_, floor, finals) in TASKS.items():
+    for task, (floor, finals) in TASKS.items():
         for init, levels in zip(INITS, finals, strict=True):
             for train_set, final in zip(TRAIN_SETS, levels, strict=True):
                 for seed in range(3):
@@ -107,4 +107,5 @@ def _learn(start, final, init, generator):
     steps = range(0, 801, 50)
     noise = generator.normal(0, 0.006, len(steps))
     rise = [1 / (1 + np.exp(-(step - middle) / 60)) for step in steps]
-    return [(s, float(np.clip(start + (final - start) * r + e, 0, 1))) for s, r, e in zip(steps, rise, noise, strict=True)]
+    values = np.clip(start + (final - start) * np.array(rise) + noise, 0, 1)
+    return list(zip(steps, values.tolist(), strict=True))
