@@ -29,7 +29,7 @@ from models.packed import (
     PackedLeaf,
     PackedLinear,
     PackState,
-    pack_dropout_and_attention,
+    adapt,
     packed_twin,
 )
 
@@ -149,7 +149,7 @@ class PackedFPT(nn.Module):
             if name not in trained:
                 stacked = torch.stack([state[name] for state in states])
                 self._owned[name] = stacked.to(self.device, self.compute_dtype)
-        pack_dropout_and_attention(self.core, self.pack)
+        adapt(self.core, self.pack)
         self.core.to(self.device)
         self.core.train()
 
@@ -171,12 +171,14 @@ class PackedFPT(nn.Module):
     def evaluating(self, matrix: torch.Tensor, rows: Sequence[int]) -> Iterator[None]:
         """Within the block the model is the runs `rows` with parameters `matrix`, without dropout or gradients."""
         dropout, self.pack.dropout = self.pack.dropout, None
+        normals = self.pack.normals
         try:
             with torch.no_grad():
+                self.pack.normals = None if normals is None else normals.keep(rows)
                 self._set_tensors(matrix, self._owned_by(rows))
                 yield
         finally:
-            self.pack.dropout = dropout
+            self.pack.dropout, self.pack.normals = dropout, normals
             self.refresh()
 
     def _owned_by(self, rows: Sequence[int]) -> dict[str, torch.Tensor]:

@@ -10,15 +10,17 @@ Shapes: K runs, B examples per run, T tokens, D width, H heads.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import nn
+from transformers.activations import NewGELUActivation
 from transformers.modeling_utils import AttentionInterface
 from transformers.pytorch_utils import Conv1D
 
-from models.dropout import DropoutStreams
+from models.randomness import DropoutStreams, NormalStreams
 
 ATTENTION_NAME = "study_packed"
 
@@ -34,11 +36,13 @@ class PackState:
     Attributes:
         num_runs: K.
         dropout: mask streams while training, None while evaluating.
+        normals: random states of bodies that draw them, training and evaluating; None for other bodies.
         lengths: [K * B] number of tokens that bidirectional attention may see; None for all.
     """
 
     num_runs: int = 1
     dropout: DropoutStreams | None = None
+    normals: NormalStreams | None = None
     lengths: torch.Tensor | None = None
 
 
@@ -211,14 +215,29 @@ def packed_twin(leaf: nn.Module, pack: PackState) -> PackedLeaf:
     return PackedRMSNorm(pack, eps)
 
 
-def pack_dropout_and_attention(core: nn.Module, pack: PackState) -> None:
-    """Replace every `nn.Dropout` of `core` and tell its attention modules whose runs they serve."""
+def adapt(core: nn.Module, pack: PackState) -> None:
+    """Give `core` the pack's dropout masks and attention, and the fused form of its activation.
+
+    transformers' "gelu_new" is the tanh approximation of GELU spelled out in seven operations; torch's own is one.
+    """
     for parent in list(core.modules()):
         for name, child in list(parent.named_children()):
             if isinstance(child, nn.Dropout):
                 setattr(parent, name, PackedDropout(pack, child.p))
-        # Set on every module: which of them call the attention interface differs between architectures.
+            elif isinstance(child, NewGELUActivation):
+                setattr(parent, name, nn.GELU(approximate="tanh"))
+        if hasattr(parent, "initial_state"):
+            object.__setattr__(parent, "initial_state", _drawing_states(pack))
+        # On every module, as it differs between architectures which of them call the attention interface.
         object.__setattr__(parent, "pack", pack)
+
+
+def _drawing_states(pack: PackState) -> Callable[[int, int], torch.Tensor]:
+    def draw(num_rows: int, width: int) -> torch.Tensor:
+        assert pack.normals is not None, "this body draws its first states: the engine must set `normals`"
+        return pack.normals.normal(num_rows, width)
+
+    return draw
 
 
 AttentionInterface.register(ATTENTION_NAME, packed_attention)

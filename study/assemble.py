@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import fields
 
 import torch
-from models.cost import Cost, cost
 
 from models.bodies import Architecture
+from models.cost import Cost, cost
 from models.fpt import Heads, PackedFPT, State, run_state
 from models.initialise import input_layer, output_layer
 from study.batches import derive_seed

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Literal
 
 from models.cost import Cost
-
+from study.optimiser import learning_rate
 from study.spec import RunSpec
 
 
@@ -81,29 +81,90 @@ class Metrics:
 
 @dataclass
 class Standing:
-    """What the host remembers of one run that is still in its pack."""
+    """What the host remembers of one run that is still in its pack.
+
+    Attributes:
+        spec: the run.
+        cost: what it has, and what one update costs.
+        wall_seconds: its share of the time spent in updates.
+        window_steps, window_seconds: updates and share since its last evaluation.
+        selected_step, valid_accuracy, valid_loss: of the best evaluation so far; None before a finite one.
+        is_finite: whether the last validation loss was.
+    """
 
     spec: RunSpec
+    cost: Cost
     wall_seconds: float = 0.0
+    window_steps: int = 0
+    window_seconds: float = 0.0
     selected_step: int | None = None
     valid_accuracy: float | None = None
     valid_loss: float | None = None
     is_finite: bool = True
 
+    def is_due(self, step: int) -> bool:
+        """Whether the run is evaluated at this step: at multiples of its period and at its own last step.
+
+        Never because a neighbour of its pack ends: more readings would be more chances to be selected.
+        """
+        return step % self.spec.eval_every_steps == 0 or step == self.spec.num_steps
+
+    def worked(self, num_steps: int, seconds: float) -> None:
+        """Take note of updates and of this run's share of their time."""
+        self.wall_seconds += seconds
+        self.window_seconds += seconds
+        self.window_steps += num_steps
+
     def select(self, step: int, *, loss: float, accuracy: float) -> bool:
-        """Take note of a validation; true where it is the best so far and finite."""
+        """Take note of a validation; true where it is finite and the best so far."""
         self.is_finite = math.isfinite(loss)
         if not self.is_finite:
             return False
-        is_first = self.valid_accuracy is None or self.valid_loss is None
-        if not is_first and (accuracy, -loss) <= (self.valid_accuracy, -self.valid_loss):  # pyright: ignore[reportOptionalOperand]
+        best = (
+            None if self.valid_accuracy is None or self.valid_loss is None else (self.valid_accuracy, -self.valid_loss)
+        )
+        if best is not None and (accuracy, -loss) <= best:
             return False
         self.selected_step, self.valid_accuracy, self.valid_loss = step, accuracy, loss
         return True
 
-    def finished(
-        self, row: int, *, num_steps_done: int, is_diverged: bool, test: Metrics, train: Metrics, cost: Cost
-    ) -> Finished:
+    def validated(self, step: int, *, num_examples: int, loss: float, accuracy: float) -> Evaluated:
+        """The validation as a row."""
+        return self._evaluated(step, "valid", num_examples, loss, accuracy, None)
+
+    def trained(self, step: int, *, loss_sum: float, accuracy_sum: float) -> list[Evaluated]:
+        """The updates since the last evaluation as a row, and a new window; nothing where there were none."""
+        num_steps, seconds = self.window_steps, self.window_seconds
+        if not num_steps:
+            return []
+        self.window_steps, self.window_seconds = 0, 0.0
+        num_examples = num_steps * self.spec.batch_size
+        loss, accuracy = loss_sum / num_steps, accuracy_sum / num_steps
+        return [self._evaluated(step, "train", num_examples, loss, accuracy, num_examples / seconds)]
+
+    def _evaluated(
+        self,
+        step: int,
+        split: Literal["train", "valid"],
+        num_examples: int,
+        loss: float,
+        accuracy: float,
+        examples_per_second: float | None,
+    ) -> Evaluated:
+        return Evaluated(
+            run_id=self.spec.run_id,
+            step=step,
+            split=split,
+            num_examples=num_examples,
+            loss=loss,
+            accuracy=accuracy,
+            lr=learning_rate(self.spec, max(1, step)),
+            examples_per_second=examples_per_second,
+            train_flops=self.cost.train_flops_per_step * step,
+            wall_seconds=self.wall_seconds,
+        )
+
+    def finished(self, row: int, *, num_steps_done: int, is_diverged: bool, test: Metrics, train: Metrics) -> Finished:
         """The run's end; `test` and `train` were measured at the selected step and hold this run at `row`."""
         has_metrics = self.selected_step is not None
         return Finished(
@@ -118,21 +179,23 @@ class Standing:
             train_accuracy=train.accuracy[row] if has_metrics else None,
             train_loss=train.loss[row] if has_metrics else None,
             best_valid_accuracy=self.valid_accuracy,
-            num_params_total=cost.num_params_total,
-            num_params_trained=cost.num_params_trained,
-            train_flops=cost.train_flops_per_step * num_steps_done,
+            num_params_total=self.cost.num_params_total,
+            num_params_trained=self.cost.num_params_trained,
+            train_flops=self.cost.train_flops_per_step * num_steps_done,
             wall_seconds=self.wall_seconds,
         )
 
     def state_dict(self) -> dict[str, Any]:
         """What changes, and the run's identity."""
-        return {"run_id": self.spec.run_id} | {name: getattr(self, name) for name in _CHANGING}
+        changing = {field.name: getattr(self, field.name) for field in fields(self) if field.name not in _FIXED}
+        return {"run_id": self.spec.run_id, **changing}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue from a state of the same run."""
         assert state["run_id"] == self.spec.run_id
-        for name in _CHANGING:
-            setattr(self, name, state[name])
+        for name, value in state.items():
+            if name != "run_id":
+                setattr(self, name, value)
 
 
-_CHANGING = ("wall_seconds", "selected_step", "valid_accuracy", "valid_loss", "is_finite")
+_FIXED = ("spec", "cost")

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 
 import torch
 
-from study.spec import Schedule
+from study.spec import RunSpec, Schedule
 
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
 _CLIP_EPSILON = 1e-6  # torch.nn.utils.clip_grad_norm_'s
@@ -95,22 +95,15 @@ class PackedAdam:
         self.moment2.copy_(state["moment2"])
 
 
-def learning_rates(
-    *, peak: float, warmup_steps: int, num_steps: int, schedule: Schedule, first: int, last: int
-) -> list[float]:
-    """Learning rates of the updates first..last (counted from 1).
+def learning_rate(spec: RunSpec, step: int) -> float:
+    """Learning rate of one update, counted from 1.
 
-    Linear warm-up from peak/warmup_steps to the peak, then constant, or falling to 0 at num_steps by a line or by half
-    a cosine. The paper uses a constant rate without warm-up (section 3).
+    Linear warm-up to the peak, then constant, or falling by a line or half a cosine towards 0, which it would reach one
+    update after the last. The paper uses a constant rate without warm-up (section 3).
     """
-    return [_learning_rate(peak, warmup_steps, num_steps, schedule, step) for step in range(first, last + 1)]
-
-
-def _learning_rate(peak: float, warmup_steps: int, num_steps: int, schedule: Schedule, step: int) -> float:
-    if step <= warmup_steps:
-        return peak * step / warmup_steps
-    if schedule is Schedule.CONSTANT:
-        return peak
-    # The last update still has a rate above 0, as the fall ends one step after it.
-    done = (step - warmup_steps - 1) / max(1, num_steps - warmup_steps)
-    return peak * (1 - done if schedule is Schedule.LINEAR else 0.5 * (1 + math.cos(math.pi * done)))
+    if step <= spec.warmup_steps:
+        return spec.lr * step / spec.warmup_steps
+    if spec.schedule is Schedule.CONSTANT:
+        return spec.lr
+    done = (step - spec.warmup_steps - 1) / max(1, spec.num_steps - spec.warmup_steps)
+    return spec.lr * (1 - done if spec.schedule is Schedule.LINEAR else 0.5 * (1 + math.cos(math.pi * done)))

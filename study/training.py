@@ -10,33 +10,22 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import torch
 
 from models.bodies import Architecture
-from models.dropout import DropoutStreams
 from models.fpt import State
+from models.randomness import DropoutStreams, NormalStreams
 from study.assemble import assemble, cost_of
 from study.batches import derive_seed, evaluate, losses, stack, take_rows, training_batches
 from study.cached import cache_features
-from study.measurements import Evaluated, Measurement, Metrics, Standing
-from study.optimiser import PackedAdam, learning_rates
+from study.measurements import Measurement, Metrics, Standing
+from study.optimiser import PackedAdam, learning_rate
 from study.spec import Features, RunSpec
 from tasks.base import Batch, Split, Task
 
 _NEVER = torch.iinfo(torch.int64).max
-
-
-@dataclass
-class _Window:
-    """Sums over the updates since the last evaluation, [K] each on the device, and this run's share of their time."""
-
-    loss: torch.Tensor
-    accuracy: torch.Tensor
-    num_steps: int = 0
-    seconds: float = 0.0
 
 
 class Training:
@@ -66,18 +55,23 @@ class Training:
         master_dtype: torch.dtype = torch.float32,
     ) -> None:
         self.task, self.device = task, device
-        self.runs = [Standing(spec) for spec in runs]
-        self.cost = cost_of(runs[0], task.layout, architecture)
+        # Packed runs have the same shapes and train the same groups, so one cost serves them all.
+        cost = cost_of(runs[0], task.layout, architecture)
+        self.runs = [Standing(spec, cost) for spec in runs]
         self.model = assemble(
             runs, layout=task.layout, architecture=architecture, bodies=bodies, device=device, master_dtype=master_dtype
         )
         num_train = runs[0].num_train_examples
         self.streams = [task.stream(derive_seed("data", run.seed), device, num_train) for run in runs]
+        self.normals = NormalStreams.seeded([derive_seed("states", run.seed) for run in runs], device)
+        self.model.pack.normals = self.normals
         self._forward: Callable[..., torch.Tensor] = self.model
-        self._cached: dict[Split, Batch] = {}
-        if runs[0].features is Features.CACHED:
-            self.streams, self._cached = cache_features(self.model, task, self.streams, runs)
-            self._forward = self.model.readout
+        # Splits that stay on the device: validation, or every split as cached features.
+        self._held: dict[Split, Batch] = {}
+        self._is_cached = runs[0].features is Features.CACHED
+        if self._is_cached:
+            self.streams, self._held = cache_features(self.model, task, self.streams, runs)
+            self._forward = self._readout
         self.dropout = DropoutStreams([derive_seed("dropout", run.seed) for run in runs], device)
         self.optimiser = PackedAdam(
             self.model.matrix,
@@ -88,7 +82,8 @@ class Training:
         self.step = 0
         self.best = self.model.matrix.detach().clone()
         self._first_bad = torch.full((len(runs),), _NEVER, device=device)
-        self._window = self._new_window()
+        # Sums of loss and accuracy over each run's updates since its last evaluation, [2, K].
+        self._sums = torch.zeros(2, len(runs), dtype=master_dtype, device=device)
 
     def rounds(self) -> Iterator[list[Measurement]]:
         """Train to the end, one list of measurements per evaluation; after each, `state_dict` may be taken."""
@@ -106,25 +101,21 @@ class Training:
         every = self.runs[0].spec.eval_every_steps
         return min((self.step // every + 1) * every, *(run.spec.num_steps for run in self.runs))
 
-    def _new_window(self) -> _Window:
-        zeros = torch.zeros(len(self.runs), dtype=self.model.matrix.dtype, device=self.device)
-        return _Window(zeros, zeros.clone())
-
     def advance(self, num_steps: int) -> None:
         """That many updates of every run, without evaluation."""
-        rates = self._rates(self.step + 1, self.step + num_steps).to(self.device)
+        specs = [run.spec for run in self.runs]
+        steps = range(self.step + 1, self.step + num_steps + 1)
+        rates = self.model.matrix.new_tensor([[learning_rate(spec, step) for spec in specs] for step in steps])
         self.model.pack.dropout = self.dropout
         started = time.perf_counter()
-        batch_size = self.runs[0].spec.batch_size
-        batches = training_batches(self.streams, batch_size=batch_size, num_steps=num_steps)
+        batches = training_batches(self.streams, batch_size=specs[0].batch_size, num_steps=num_steps)
         for batch, lr in zip(batches, rates, strict=True):
             self._update(batch, lr)
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
         share = (time.perf_counter() - started) / len(self.runs)
-        self._window.num_steps, self._window.seconds = num_steps, share
         for run in self.runs:
-            run.wall_seconds += share
+            run.worked(num_steps, share)
 
     def _update(self, batch: Batch, lr: torch.Tensor) -> None:
         self.step += 1
@@ -133,79 +124,48 @@ class Training:
         (gradients,) = torch.autograd.grad(loss.sum(), self.model.matrix)
         norms = self.optimiser.step(self.step, gradients=gradients, lr=lr)
         loss = loss.detach()
-        self._window.loss += loss
-        self._window.accuracy += accuracy
+        self._sums += torch.stack([loss, accuracy])
         is_bad = ~(torch.isfinite(loss) & torch.isfinite(norms))
         self._first_bad = torch.where(is_bad, self._first_bad.clamp(max=self.step), self._first_bad)
 
-    def _rates(self, first: int, last: int) -> torch.Tensor:
-        """Learning rates [steps, K] of the updates first..last."""
-        columns = [
-            learning_rates(
-                peak=run.spec.lr,
-                warmup_steps=run.spec.warmup_steps,
-                num_steps=run.spec.num_steps,
-                schedule=run.spec.schedule,
-                first=first,
-                last=last,
-            )
-            for run in self.runs
-        ]
-        return torch.tensor(columns, dtype=self.model.matrix.dtype).T.contiguous()
+    def _readout(self, features: torch.Tensor, _lengths: None) -> torch.Tensor:
+        return self.model.readout(features.flatten(0, 1))
 
     def _split(self, name: Split) -> Batch:
-        if self._cached:
-            return self._cached[name]
+        if name in self._held:
+            return self._held[name]
         if name == "train" and self.runs[0].spec.num_train_examples is not None:
             return stack([stream.examples() for stream in self.streams])
-        return self.task.split(name, self.device)
+        batch = self.task.split(name, self.device)
+        if name == "valid":
+            self._held[name] = batch
+        return batch
 
     def _measure(self, split: Split, matrix: torch.Tensor, rows: Sequence[int]) -> Metrics:
         """The runs `rows` with their parameters in `matrix`, over a whole split."""
         batch = take_rows(self._split(split), rows)
-        num_tokens = 1 if self._cached else self.task.layout.num_tokens
+        num_tokens = 1 if self._is_cached else self.task.layout.num_tokens
         with self.model.evaluating(matrix, rows):
             loss, accuracy = evaluate(self._forward, batch, num_runs=len(rows), num_tokens=num_tokens)
         return Metrics(loss, [value * self.task.accuracy_scale for value in accuracy])
 
     def _evaluate(self) -> list[Measurement]:
-        """Validate every run, remember the best, and tell what was measured since the last time."""
-        window, self._window = self._window, self._new_window()
-        valid = self._measure("valid", self.model.matrix, range(len(self.runs)))
-        better = [
-            row
-            for row, run in enumerate(self.runs)
-            if run.select(self.step, loss=valid.loss[row], accuracy=valid.accuracy[row])
-        ]
-        self.best[better] = self.model.matrix.detach()[better]
-        rows: list[Measurement] = []
-        if window.num_steps:
-            num_examples = window.num_steps * self.runs[0].spec.batch_size
-            accuracy = window.accuracy / window.num_steps * self.task.accuracy_scale
-            train = Metrics((window.loss / window.num_steps).tolist(), accuracy.tolist())
-            rows += self._rows("train", num_examples, train, num_examples / window.seconds)
+        """Validate the runs that are due, remember their best, and tell what was measured since their last time."""
+        due = [row for row, run in enumerate(self.runs) if run.is_due(self.step)]
+        matrix = self.model.matrix.detach()
+        valid = self._measure("valid", matrix[due], due)
+        loss_sums, accuracy_sums = self._sums[:, due].tolist()
+        self._sums[:, due] = 0.0
         num_valid = self._split("valid").targets.shape[-2]
-        return rows + self._rows("valid", num_valid, valid, None)
-
-    def _rows(
-        self, split: Literal["train", "valid"], num_examples: int, metrics: Metrics, speed: float | None
-    ) -> list[Measurement]:
-        rates = self._rates(max(1, self.step), max(1, self.step))[0].tolist()
-        return [
-            Evaluated(
-                run_id=run.spec.run_id,
-                step=self.step,
-                split=split,
-                num_examples=num_examples,
-                loss=metrics.loss[row],
-                accuracy=metrics.accuracy[row],
-                lr=rates[row],
-                examples_per_second=speed,
-                train_flops=self.cost.train_flops_per_step * self.step,
-                wall_seconds=run.wall_seconds,
-            )
-            for row, run in enumerate(self.runs)
-        ]
+        told: list[Measurement] = []
+        for position, row in enumerate(due):
+            run, loss, accuracy = self.runs[row], valid.loss[position], valid.accuracy[position]
+            if run.select(self.step, loss=loss, accuracy=accuracy):
+                self.best[row] = matrix[row]
+            accuracy_sum = accuracy_sums[position] * self.task.accuracy_scale
+            told += run.trained(self.step, loss_sum=loss_sums[position], accuracy_sum=accuracy_sum)
+            told.append(run.validated(self.step, num_examples=num_valid, loss=loss, accuracy=accuracy))
+        return told
 
     def _finish(self) -> list[Measurement]:
         """Measure and drop the runs that diverged or are at their last step."""
@@ -214,8 +174,7 @@ class Training:
         ended = [row for row, run in enumerate(self.runs) if is_bad[row] or run.spec.num_steps == self.step]
         if not ended:
             return []
-        matrix = self.best[ended]
-        test, train = self._measure("test", matrix, ended), self._measure("train", matrix, ended)
+        test, train = (self._measure(split, self.best[ended], ended) for split in ("test", "train"))
         finished: list[Measurement] = [
             self.runs[row].finished(
                 position,
@@ -223,7 +182,6 @@ class Training:
                 is_diverged=is_bad[row],
                 test=test,
                 train=train,
-                cost=self.cost,
             )
             for position, row in enumerate(ended)
         ]
@@ -236,12 +194,14 @@ class Training:
         if not rows:
             return
         self.streams = [self.streams[row] for row in rows]
-        self._cached = {name: take_rows(batch, rows) for name, batch in self._cached.items()}
+        self._held = {name: take_rows(batch, rows) for name, batch in self._held.items()}
         self.dropout.keep(rows)
+        self.normals = self.normals.keep(rows)
+        self.model.pack.normals = self.normals
         self.best, self._first_bad = self.best[rows], self._first_bad[rows]
         self.model.bind(self.model.matrix.detach()[rows], rows)
         self.optimiser.keep(rows, self.model.matrix)
-        self._window = self._new_window()
+        self._sums = self._sums[:, rows]
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that changes while training, as tensors and plain values; frozen weights are not among them."""
@@ -250,8 +210,10 @@ class Training:
             "matrix": self.model.matrix.detach(),
             "best": self.best,
             "first_bad": self._first_bad,
+            "sums": self._sums,
             "optimiser": self.optimiser.state_dict(),
             "dropout": self.dropout.state_dict(),
+            "normals": self.normals.state_dict(),
             "streams": [dict(stream.state_dict()) for stream in self.streams],
             "runs": [run.state_dict() for run in self.runs],
         }
@@ -268,8 +230,10 @@ class Training:
         self.model.matrix.detach().copy_(state["matrix"])
         self.best.copy_(state["best"])
         self._first_bad.copy_(state["first_bad"])
+        self._sums.copy_(state["sums"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.dropout.load_state_dict(state["dropout"])
+        self.normals.load_state_dict(state["normals"])
 
 
 def train(

@@ -1,15 +1,15 @@
-"""Dropout masks of a pack: every run draws from a generator of its own, so that packing does not change its masks.
+"""Random numbers of a pack: every run draws from generators of its own, so that packing does not change what it sees.
 
-Stream of a run: 16-bit values cut from full-range 64-bit draws of the run's generator, made in chunks of CHUNK values.
-A site that needs n values takes the next n of the chunk; where fewer are left the rest is thrown away and a new chunk
-is drawn; a site that needs more than a chunk draws for itself. All runs of a pack have the same shapes, so that a run
-consumes its stream in the same way alone and packed. The probability is rounded to 1/65536 and the kept values are
+Dropout stream of a run: 16-bit values cut from full-range 64-bit draws of the run's generator, in chunks of CHUNK
+values. A site that needs n values takes the next n of the chunk; where fewer are left the rest is thrown away and a new
+chunk is drawn; a site that needs more than a chunk draws for itself. All runs of a pack have the same shapes, so that a
+run consumes its stream in the same way alone and packed. The probability is rounded to 1/65536 and the kept values are
 scaled by the rounded probability, so the expectation is exact.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import torch
 
@@ -75,11 +75,45 @@ class DropoutStreams:
     def load_state_dict(self, state: Mapping[str, torch.Tensor]) -> None:
         """Continue from a state of as many runs."""
         used, size = state["used"].tolist()
-        self._before_chunk = list(state["before_chunk"])
+        self._before_chunk = [saved.clone() for saved in state["before_chunk"]]
         if size:
-            for generator, saved in zip(self.generators, self._before_chunk, strict=True):
-                generator.set_state(saved)
+            _set_states(self.generators, self._before_chunk)
             self._chunk = self._draw(size)
         self._used = used
-        for generator, saved in zip(self.generators, state["now"], strict=True):
-            generator.set_state(saved)
+        _set_states(self.generators, state["now"])
+
+
+class NormalStreams:
+    """K streams of standard normal values, for a body that starts from random states (the released LSTM)."""
+
+    def __init__(self, generators: Sequence[torch.Generator]) -> None:
+        self.generators = list(generators)
+
+    @classmethod
+    def seeded(cls, seeds: Sequence[int], device: torch.device) -> NormalStreams:
+        """Streams from one seed per run."""
+        return cls([torch.Generator(device).manual_seed(seed) for seed in seeds])
+
+    def normal(self, num_rows: int, width: int) -> torch.Tensor:
+        """[num_rows, width], the first num_rows / K rows from the first run's stream, and so on."""
+        num_runs = len(self.generators)
+        parts = [torch.randn(num_rows // num_runs, width, generator=g, device=g.device) for g in self.generators]
+        return torch.cat(parts)
+
+    def keep(self, rows: Sequence[int]) -> NormalStreams:
+        """The streams of the runs `rows`; they move on together with these."""
+        return NormalStreams([self.generators[row] for row in rows])
+
+    def state_dict(self) -> dict[str, torch.Tensor]:
+        """State on the CPU."""
+        return {"now": torch.stack([generator.get_state() for generator in self.generators])}
+
+    def load_state_dict(self, state: Mapping[str, torch.Tensor]) -> None:
+        """Continue from a state of as many runs."""
+        _set_states(self.generators, state["now"])
+
+
+def _set_states(generators: Sequence[torch.Generator], states: Iterable[torch.Tensor]) -> None:
+    for generator, state in zip(generators, states, strict=True):
+        # torch 2.13 crashes on a state that is a view into a larger tensor.
+        generator.set_state(state.clone())
