@@ -110,7 +110,7 @@ def bert(size: str | None, config: Any) -> Architecture:
         make_core=_core,
         checkpoint=CheckpointNames(
             prefix="bert.",
-            dropped=r"embeddings\.(word_embeddings\.weight|position_ids)|pooler\..*|cls\..*",
+            dropped=r"embeddings\.(word_embeddings\.weight|position_ids)|(pooler|cls|classifier|qa_outputs)\..*",
             # bert-base-uncased was converted from TensorFlow and keeps its names of gain and bias.
             renamed=((r"LayerNorm\.gamma$", "LayerNorm.weight"), (r"LayerNorm\.beta$", "LayerNorm.bias")),
         ),

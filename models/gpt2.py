@@ -73,6 +73,7 @@ def gpt2(size: str | None, config: Any) -> Architecture:
         make_core=_core,
         # Old checkpoints store each layer's causal mask as a tensor.
         checkpoint=CheckpointNames(
-            prefix="transformer.", dropped=r"wte\.weight|lm_head\.weight|h\.\d+\.attn\.(masked_)?bias"
+            prefix="transformer.",
+            dropped=r"wte\.weight|(lm_head|score|classifier|multiple_choice_head)\..*|h\.\d+\.attn\.(masked_)?bias",
         ),
     )

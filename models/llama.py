@@ -99,6 +99,6 @@ def llama(size: str | None, config: Any) -> Architecture:
         make_core=_core,
         checkpoint=CheckpointNames(
             prefix="model.",
-            dropped=r"embed_tokens\.weight|lm_head\.weight|layers\.\d+\.self_attn\.rotary_emb\.inv_freq",
+            dropped=r"embed_tokens\.weight|(lm_head|score|qa_outputs)\..*|layers\.\d+\.self_attn\.rotary_emb\.inv_freq",
         ),
     )

@@ -89,7 +89,7 @@ def vit(size: str | None, config: Any) -> Architecture:
         make_core=_core,
         checkpoint=CheckpointNames(
             prefix="vit.",
-            dropped=r"embeddings\..*|pooler\..*|classifier\..*",
+            dropped=r"(embeddings|pooler|classifier|decoder)\..*",
             # Names up to transformers 4, in which the published checkpoints are stored.
             renamed=(
                 (r"^encoder\.layer\.", "layers."),
