@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from pathlib import Path
 from types import UnionType
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from tasks import TASKS
 from tasks.base import ProtocolName, Task
@@ -64,6 +64,11 @@ def _check_argument(task: str, argument: str, value: Any, *, allowed: Mapping[st
         near = _near_miss(argument, allowed)
         raise ValueError(f"{task} has no argument {argument!r}{near}; it takes {', '.join(allowed) or 'none'}")
     annotation = allowed[argument]
+    if get_origin(annotation) is Literal:
+        if value not in get_args(annotation):
+            choices = ", ".join(map(str, get_args(annotation)))
+            raise ValueError(f"{task}: {argument} = {value!r} is unknown; choose one of {choices}")
+        return
     is_union = get_origin(annotation) in (Union, UnionType)
     # An argument that may be None is one that may be left out, so None itself is never given.
     types = tuple(t for t in (get_args(annotation) if is_union else (annotation,)) if t is not type(None))

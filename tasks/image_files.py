@@ -5,6 +5,7 @@ All readers return uint8 images [N, channels, height, width] and int64 labels [N
 
 from __future__ import annotations
 
+import importlib.util
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
@@ -13,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from tasks import hub
-from tasks.files import DamagedData, check_labels, check_sha256, find_all, read_bytes
+from tasks.files import DamagedData, MissingData, check_labels, check_sha256, find_all, read_bytes
 
 NUM_CLASSES = 10
 
@@ -120,6 +121,8 @@ def read_digits() -> Labelled:
 
 def _from_hub(repository: str, configuration: str, part: str, *, column: str, sought: str, folder: Path) -> Labelled:
     rows = hub.load_split(repository, configuration, part, sought=sought, folder=folder)
+    if importlib.util.find_spec("PIL") is None:
+        raise MissingData(f"images of the hub's {repository} need the package `pillow`; pip install pillow")
     images = np.stack([np.asarray(image) for image in rows[column]])
     images = images[:, None] if images.ndim == 3 else images.transpose(0, 3, 1, 2)
     labels = np.asarray(rows["label"], np.int64)

@@ -72,8 +72,6 @@ class ListOps(FiniteTask):
         """
         sizes: dict[Split, int] = {"train": num_train_examples, "valid": num_valid_examples, "test": num_test_examples}
         require_at_least(1, **{f"num_{split}_examples": size for split, size in sizes.items()})
-        if source not in ("generated", "files"):
-            raise ValueError(f"unknown listops source {source!r}; choose one of generated, files")
         super().__init__(protocol, sizes)
         self._source = source
         self._shape = Shape(min_length, max_length, max_depth, max_args)
