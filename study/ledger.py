@@ -197,7 +197,7 @@ def read_runs(uri: str) -> pa.Table:
     Raises:
         UserError: there is no ledger at this path or URI.
     """
-    return _existing(uri).runs()
+    return open_existing(uri).runs()
 
 
 def read_curves(uri: str) -> pa.Table:
@@ -206,10 +206,15 @@ def read_curves(uri: str) -> pa.Table:
     Raises:
         UserError: there is no ledger at this path or URI.
     """
-    return _existing(uri).curves()
+    return open_existing(uri).curves()
 
 
-def _existing(uri: str) -> Ledger:
+def open_existing(uri: str) -> Ledger:
+    """The ledger at this path or URI.
+
+    Raises:
+        UserError: there is none.
+    """
     ledger = Ledger(uri)
     if not ledger.exists:
         raise UserError(f"there is no ledger at '{one_line(uri)}'; `study run GRID --out {one_line(uri)}` makes one")

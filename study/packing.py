@@ -19,7 +19,8 @@ VARYING = frozenset(
     }
 )  # fmt: skip
 _BODY = ("init", "body_seed")
-MAX_SIZE = {"cpu": 8, "cuda": 32}
+Device = Literal["cpu", "cuda"]
+MAX_SIZE: dict[Device, int] = {"cpu": 8, "cuda": 32}
 """Beyond these a pack gains nothing more: on a CPU the caches, on a GPU the memory fill up."""
 
 
@@ -41,7 +42,7 @@ class Pack:
         object.__setattr__(self, "pack_id", hashlib.sha256(ids.encode()).hexdigest()[:16])
 
 
-def make_packs(runs: Iterable[RunSpec], *, device: Literal["cpu", "cuda"], max_size: int | None = None) -> list[Pack]:
+def make_packs(runs: Iterable[RunSpec], *, device: Device, max_size: int | None = None) -> list[Pack]:
     """Pack every run once, in the order in which its pack's first run comes.
 
     On a CPU runs with different bodies are not mixed, since each body then costs its own matrix products, and runs

@@ -25,7 +25,7 @@ TASKS: dict[str, dict[str, Any]] = {
             "max_length": 40,
             "max_depth": 4,
             "max_args": 5,
-            "num_train_examples": 10_000,
+            "num_train_examples": 4_000,
             "num_valid_examples": 500,
             "num_test_examples": 1_000,
         },

@@ -1,0 +1,125 @@
+"""`study plan`: what a grid is made of and what it will cost. Nothing runs and nothing is written."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from study.bodies import has_body, resolve
+from study.ledger import Ledger
+from study.ledger_schema import STATUSES
+from study.packing import MAX_SIZE, Device, make_packs
+from study.preflight import Priced
+from study.reply import Reply, duration, quantity, table
+
+# Floating-point operations per second that training achieves, lowest to highest, by kind of device and precision.
+# CPU: measured with the packed engine and with a plain loop on one Xeon core with AMX, from nano bodies on short
+# sequences with dropout to base bodies on long ones (benchmarks/throughput). GPU: not measured; the range assumes a
+# tenth of a percent (nano, launch-bound) to a third (base and up) of the peak of an H100-class device.
+ACHIEVED: dict[tuple[str, str], tuple[float, float]] = {
+    ("cpu core", "fp32"): (10e9, 140e9),
+    ("cpu core", "bf16"): (20e9, 420e9),
+    ("gpu", "fp32"): (0.5e12, 20e12),
+    ("gpu", "bf16"): (1e12, 300e12),
+}
+_DEVICES: dict[str, Device] = {"cpu core": "cpu", "gpu": "cuda"}
+
+
+def answer(grid: str, priced: Sequence[Priced], ledger: Ledger | None) -> Reply:
+    """Runs, packs, parameters, operations, memory, hours, bodies; with a ledger also what of it is done."""
+    finished = ledger.finished() if ledger else {}
+    todo = [each for each in priced if each.run.run_id not in finished]
+    counts = Counter(finished[each.run.run_id] for each in priced if each.run.run_id in finished)
+    document = {
+        "grid": grid,
+        "runs": len(priced),
+        **({status: counts[status] for status in STATUSES} if ledger else {}),
+        "missing": len(todo),
+        "train_flops": sum(each.train_flops for each in todo),
+        "eval_flops": sum(each.eval_flops for each in todo),
+        "packs": {kind: len(make_packs([each.run for each in todo], device=kind)) for kind in MAX_SIZE},
+        "hours": {kind: _hours(todo, kind) for kind in _DEVICES},
+        "pack_memory_bytes": {kind: _memory(todo, kind) for kind in MAX_SIZE},
+        "kinds": _kinds(priced),
+        "bodies": _bodies(todo, ledger),
+    }
+    return Reply(document, _shown(document))
+
+
+def _hours(todo: Sequence[Priced], kind: str) -> tuple[float, float]:
+    """Shortest and longest device-hours at the achieved rates."""
+    low = high = 0.0
+    for each in todo:
+        slowest, fastest = ACHIEVED[kind, each.run.precision]
+        low += (each.train_flops + each.eval_flops) / fastest / 3600
+        high += (each.train_flops + each.eval_flops) / slowest / 3600
+    return low, high
+
+
+def _memory(todo: Sequence[Priced], device: Device) -> int:
+    """Activations and parameters of the largest pack, with gradient and Adam's two values per trained parameter."""
+    cost_of = {each.run.run_id: each.cost for each in todo}
+    largest = 0
+    for pack in make_packs([each.run for each in todo], device=device):
+        costs = [cost_of[run.run_id] for run in pack.runs]
+        own = sum(cost.activation_bytes + 4 * 3 * cost.num_params_trained for cost in costs)
+        bodies = len({(run.init, run.body_seed) for run in pack.runs})
+        largest = max(largest, own + 4 * bodies * max(cost.num_params_total for cost in costs))
+    return largest
+
+
+def _kinds(priced: Sequence[Priced]) -> list[dict[str, Any]]:
+    """One entry per task, body and train set; runs of one kind differ little in what they cost."""
+    kinds: dict[tuple, list[Priced]] = {}
+    for each in priced:
+        run = each.run
+        kinds.setdefault((run.task, run.body, run.size or run.init, run.train_set_name), []).append(each)
+    return [
+        {
+            "task": task,
+            "body": f"{body} {size}",
+            "train_set": train_set,
+            "runs": len(members),
+            "tokens": max(each.num_tokens for each in members),
+            "params": max(each.cost.num_params_total for each in members),
+            "trained": max(each.cost.num_params_trained for each in members),
+            "train_flops": sum(each.train_flops for each in members),
+            "eval_flops": sum(each.eval_flops for each in members),
+        }
+        for (task, body, size, train_set), members in kinds.items()
+    ]
+
+
+def _bodies(todo: Sequence[Priced], ledger: Ledger | None) -> list[dict[str, Any]]:
+    """Bodies that are made or reused, and checkpoints that are loaded, with the number of runs that need each."""
+    needed: Counter[tuple[str, str, str]] = Counter()
+    for each in todo:
+        source = resolve(each.run)
+        if source is not None:
+            is_there = ledger is not None and has_body(ledger.storage, source.key)
+            needed[source.name, source.key, "reuse" if is_there else "make"] += 1
+        elif not each.run.init.startswith("random"):
+            needed[f"{each.run.init} {each.run.body} {each.run.size or ''}".strip(), "", "load"] += 1
+    return [
+        {"body": name, "key": key or None, "action": action, "runs": runs}
+        for (name, key, action), runs in needed.items()
+    ]
+
+
+def _shown(document: Mapping[str, Any]) -> list:
+    kinds = [
+        (k["task"], k["body"], k["train_set"], k["runs"], k["tokens"], quantity(k["params"]), quantity(k["trained"]),
+         quantity(k["train_flops"]), quantity(k["eval_flops"]))
+        for k in document["kinds"]
+    ]  # fmt: skip
+    columns = ("task", "body", "train set", "runs", "tokens", "params", "trained", "FLOP training", "FLOP evaluation")
+    shown: list = [table(document["grid"], columns, kinds)]
+    counts = [f"{document[name]} {name}" for name in (*STATUSES, "missing") if name in document]
+    shown.append(f"{document['runs']} runs: {', '.join(counts)}")
+    for kind, device in _DEVICES.items():
+        low, high = (duration(3600 * hours) for hours in document["hours"][kind])
+        packs, memory = document["packs"][device], quantity(document["pack_memory_bytes"][device])
+        measured = "" if kind == "cpu core" else " (assumed rates, not measured)"
+        shown.append(f"on one {kind}: {packs} packs, {low} to {high}{measured}; largest pack about {memory}B of memory")
+    return shown + [f"{body['action']} {body['body']} for {body['runs']} runs" for body in document["bodies"]]
