@@ -1,22 +1,21 @@
 """Text to pretrain on, as bytes: the user's own files, or CPython's documentation, which every Python brings along.
 
 Files lie in `$STUDY_DATA/text/`: `.txt` as it is, `.jsonl` with one object per line that has a field "text", and both
-compressed as `.xz`. Of files called `*_train.*` and `*_valid.*` one part is trained on and the other held out; of any
-other file the last 5 % are held out. Several documents are joined by an empty line, in the order of their file names.
+packed as `.xz` or `.gz`. Files called `*_train.*` are trained on, `*_valid.*` held out; of any other file the last 5 %
+are held out. Several documents are joined by an empty line, in the order of their file names.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import lzma
 import pydoc_data.topics
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from tasks.files import DamagedData, data_root
+from tasks.files import DamagedData, read_bytes
 
 NUM_BYTE_SYMBOLS = 256
 """Vocabulary of the byte tokenizer: every byte is its own symbol."""
@@ -58,7 +57,7 @@ class Corpus:
         parts: dict[str, list[bytes]] = {"train": [], "valid": []}
         for path in self.files:
             content = _content(path)
-            named = next((split for split in parts if _stem(path).endswith(f"_{split}")), None)
+            named = next((split for split in parts if Path(_unpacked_name(path)).stem.endswith(f"_{split}")), None)
             if named is not None:
                 parts[named].append(content)
             else:
@@ -69,14 +68,15 @@ class Corpus:
         if not joined["valid"]:
             return _split(joined["train"])
         if not joined["train"]:
-            raise DamagedData(f"{self.name}: nothing to train on; add a *_train file or one without a split in its name")
+            raise DamagedData(
+                f"{self.name}: nothing to train on; add a *_train file or one without a split in its name"
+            )
         return Text(*(np.frombuffer(joined[split], dtype=np.uint8) for split in ("train", "valid")))
 
 
-def text_corpus() -> Corpus:
-    """The user's text files where there are any, otherwise CPython's documentation; which one is in the body's card."""
-    folder = data_root() / "text"
-    found = sorted(path for path in folder.glob("*") if _is_text(path))
+def text_corpus(root: Path) -> Corpus:
+    """The text files in `root`/text where there are any, else CPython's documentation; a body's card says which."""
+    found = sorted(path for path in (root / "text").glob("*") if _is_text(path))
     if not found:
         return Corpus("cpython-docs", hashlib.sha256(_documentation()).hexdigest())
     digest = hashlib.sha256()
@@ -96,11 +96,11 @@ def _documentation() -> bytes:
 def _is_text(path: Path) -> bool:
     """SOURCE.txt and README.txt describe the others; a name that starts with a dot is no data."""
     is_note = path.name.partition(".")[0].lower() in ("source", "readme", "license")
-    return path.is_file() and path.name.removesuffix(".xz").endswith(_SUFFIXES) and path.name[0] != "." and not is_note
+    return path.is_file() and _unpacked_name(path).endswith(_SUFFIXES) and path.name[0] != "." and not is_note
 
 
-def _stem(path: Path) -> str:
-    return Path(path.name.removesuffix(".xz")).stem
+def _unpacked_name(path: Path) -> str:
+    return path.name.removesuffix(".xz").removesuffix(".gz")
 
 
 def _cut(content: bytes) -> int:
@@ -114,13 +114,8 @@ def _split(content: bytes) -> Text:
 
 def _content(path: Path) -> bytes:
     """The text of one file as UTF-8 bytes."""
-    raw = path.read_bytes()
-    if path.suffix == ".xz":
-        try:
-            raw = lzma.decompress(raw)
-        except (lzma.LZMAError, EOFError) as error:
-            raise DamagedData(f"{path} is not a whole .xz file ({error}); fetch it again") from None
-    if path.name.removesuffix(".xz").endswith(".jsonl"):
+    raw = read_bytes(path)
+    if _unpacked_name(path).endswith(".jsonl"):
         raw = _SEPARATOR.join(_documents(path, raw))
     if not raw:
         raise DamagedData(f"{path} holds no text; remove it or fetch it again")

@@ -1,0 +1,76 @@
+"""The Ray runtime that a launch works on: a private one on this machine, or a cluster that is there already."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+_ENVIRONMENT = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",  # relative paths of the user stay valid in workers
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # Ray's coming default; without it every worker warns
+    "RAY_AIR_NEW_OUTPUT": "0",  # with verbose=0 only the old reporter is silent
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # five files per trial that nobody reads
+    "TUNE_GLOBAL_CHECKPOINT_S": "600",  # Tune's own state is never restored
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C reaches us as KeyboardInterrupt
+    "TUNE_WARN_INSUFFICENT_RESOURCE_THRESHOLD_S": "600",
+}
+_FORWARDED = ("STUDY_DATA", "HF_HOME", "HF_HUB_OFFLINE")
+"""Variables of the user that workers of a cluster need as well."""
+_PACKAGES = ("study", "tasks", "models")
+_OBJECT_STORE_BYTES = 256 << 20
+"""Shared memory of a private runtime: it carries specifications only."""
+
+
+@contextmanager
+def connected(address: str | None) -> Iterator[None]:
+    """Connect to Ray for the block; a runtime this process is already connected to is used and left alone.
+
+    Args:
+        address: of a cluster, "auto" for the one of this machine, None for a private runtime.
+
+    Raises:
+        ConnectionError: there is no cluster at the address.
+    """
+    os.environ.update(_ENVIRONMENT)
+    import ray
+
+    if ray.is_initialized():
+        yield
+        return
+    if address is None:
+        ray.init(
+            address="local",
+            num_cpus=available_cpus(),
+            include_dashboard=False,
+            object_store_memory=_OBJECT_STORE_BYTES,
+            logging_level=logging.ERROR,
+            log_to_driver=False,
+        )
+    else:
+        # Only our own packages travel; what they import is installed on the nodes.
+        root = Path(__file__).parent.parent
+        forwarded = {name: os.environ[name] for name in _FORWARDED if name in os.environ}
+        runtime_env = {
+            "py_modules": [str(root / package) for package in _PACKAGES],
+            "env_vars": _ENVIRONMENT | forwarded,
+        }
+        ray.init(address=address, runtime_env=runtime_env, logging_level=logging.ERROR, log_to_driver=False)
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def available_cpus() -> int:
+    """Processors that this process may use: its affinity, and a container's quota where it has one."""
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    quota = Path("/sys/fs/cgroup/cpu.max")
+    if quota.is_file():
+        limit, period = quota.read_text().split()
+        if limit != "max":
+            allowed = min(allowed, max(1, int(limit) // int(period)))
+    return allowed

@@ -1,0 +1,57 @@
+"""Where a number comes from: the commit of the code, the versions of the libraries and the processor that made it."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+import subprocess
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
+
+_RECORDED = ("torch", "transformers", "ray")
+_CHECKOUT = Path(__file__).resolve().parent.parent
+
+
+@cache
+def git_revision() -> str | None:
+    """The commit of this checkout, with "+changes" where tracked files differ from it; None outside a checkout."""
+    if not (_CHECKOUT / ".git").exists():
+        return None
+    try:
+        commit = _git("rev-parse", "HEAD")
+        changes = _git("status", "--porcelain", "--untracked-files=no")
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return f"{commit}+changes" if changes else commit
+
+
+def _git(*arguments: str) -> str:
+    command = ["git", "-C", str(_CHECKOUT), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+
+
+@cache
+def versions() -> dict[str, str]:
+    """Python's and of the libraries that can change a number; those that are absent are left out."""
+    found = {"python": platform.python_version()}
+    for name in _RECORDED:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def device_name(device: torch.device) -> str:
+    """The accelerator's name, or the processor's with the threads in use."""
+    import torch
+
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    capabilities = torch.cpu.get_capabilities()
+    name = capabilities.get("cpu_name") or platform.processor() or platform.machine()
+    return f"{name}, {torch.get_num_threads()} thread(s)"

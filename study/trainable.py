@@ -1,0 +1,195 @@
+"""The trials that Ray Tune runs: one trains a pack, one makes a body. The worker commits; Tune sees aggregates only.
+
+A step of a trial lasts a few seconds and reports how far the work is. Every report carries every key: Tune aborts the
+whole experiment over a missing one.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import tempfile
+import time
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from ray import tune
+from ray.exceptions import RayTaskError
+from ray.tune.experiment import Trial
+
+from study.bodies import BodySource, make_body
+from study.errors import one_line
+from study.execution import FAILURES, Execution, Origin
+from study.ledger import Ledger
+from study.packing import Pack
+from study.progress import Board, Part
+
+_REPORT_SECONDS = 3.0
+
+
+@dataclass(frozen=True)
+class Job:
+    """What all trials of one round share; it lies in Ray's object store, a trial's own configuration is a number.
+
+    Attributes:
+        out: URI of the ledger.
+        revision: git revision that was launched; a worker may have no checkout.
+        packs, sources: what trial number i trains or makes.
+        body_errors: body key -> why that body could not be made.
+    """
+
+    out: str
+    revision: str | None
+    packs: list[Pack] = field(default_factory=list)
+    sources: list[BodySource] = field(default_factory=list)
+    body_errors: dict[str, str] = field(default_factory=dict)
+
+
+class _JobTrial(tune.Trainable):
+    """A trial that works through an iterator, a few seconds per step; its process is used again by the next trial."""
+
+    def setup(self, config: dict[str, Any], job: Job | None = None) -> None:
+        """Ray's hook at the start of the process."""
+        assert job is not None
+        self._job = job
+        self._ledger = Ledger(job.out)
+        self._start(config)
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        """Ray's hook at the start of the next trial in the same process."""
+        self._start(new_config)
+        return True
+
+    def _start(self, config: dict[str, Any]) -> None:
+        resources = self.trial_resources
+        torch.set_num_threads(max(1, int(resources.required_resources.get("CPU", 1)) if resources else 1))
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        self._work = self._begin(config["number"])
+
+    def step(self) -> dict[str, Any]:
+        """Ray's hook: work for a few seconds, then report."""
+        until = time.monotonic() + _REPORT_SECONDS
+        is_done = True
+        for _ in self._work:
+            if time.monotonic() > until:
+                is_done = False
+                break
+        return {"done": is_done, **self._report()}
+
+    def _begin(self, number: int) -> Iterator[object]:
+        raise NotImplementedError
+
+    def _report(self) -> dict[str, Any]:
+        raise NotImplementedError
+
+
+class PackTrial(_JobTrial):
+    """Trains one pack and commits its rows."""
+
+    def _begin(self, number: int) -> Iterator[object]:
+        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        origin = Origin(revision=self._job.revision, device=device, body_errors=self._job.body_errors)
+        self._execution = Execution(self._job.packs[number], ledger=self._ledger, origin=origin)
+        return self._execution.steps()
+
+    def _report(self) -> dict[str, Any]:
+        return dict(vars(self._execution.tally))
+
+
+class BodyTrial(_JobTrial):
+    """Makes one body and publishes it."""
+
+    def _begin(self, number: int) -> Iterator[object]:
+        self._tally = {"total": 1, "ended": 0, "failed": 0, "fraction": 0.0, "error": ""}
+        return self._made(self._job.sources[number])
+
+    def _made(self, source: BodySource) -> Iterator[object]:
+        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        try:
+            for point in make_body(source, storage=self._ledger.storage, device=device, revision=self._job.revision):
+                self._tally["fraction"] = point.step / source.recipe.num_steps
+                yield
+        except FAILURES as error:
+            self._tally |= {"failed": 1, "error": f"{type(error).__name__}: {error}"}
+        self._tally |= {"ended": 1, "fraction": 1.0}
+
+    def _report(self) -> dict[str, Any]:
+        return dict(self._tally)
+
+
+class BoardCallback(tune.Callback):
+    """Shows reports on a board. Ray pickles its callbacks; the copy has no board and stays silent."""
+
+    def __init__(self, board: Board | None = None) -> None:
+        self._board = board
+        self.errors: dict[int, str] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"_board": None, "errors": {}}
+
+    def on_trial_result(
+        self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
+    ) -> None:
+        """Ray's hook after every report."""
+        del iteration, trials, info
+        if result["error"]:
+            self.errors[trial.config["number"]] = result["error"]
+        if self._board is not None:
+            shown = {field.name: result[field.name] for field in dataclasses.fields(Part)}
+            self._board.update(trial.config["number"], Part(**shown))
+
+
+def fit(
+    trial: type[_JobTrial],
+    job: Job,
+    *,
+    num_trials: int,
+    cpus: int = 1,
+    gpus: int = 0,
+    max_failures: int,
+    board: Board,
+) -> dict[int, str]:
+    """Run trials 0 .. num_trials - 1 of a job in this order, as many at once as the cluster holds.
+
+    Args:
+        trial: what runs them.
+        job: what they share.
+        num_trials: how many.
+        cpus, gpus: of each trial.
+        max_failures: lost workers that a trial survives, each time from its start.
+        board: where reports are shown.
+
+    Returns:
+        By number, why a trial failed: what it reported, or how its worker died.
+    """
+    callback = BoardCallback(board)
+    # Ray logs whole tracebacks of what becomes a row of the ledger or an error of ours.
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
+    with tempfile.TemporaryDirectory(prefix="study-tune-") as folder, board.shown():
+        tuner = tune.Tuner(
+            tune.with_resources(tune.with_parameters(trial, job=job), {"cpu": cpus, "gpu": gpus}),
+            param_space={"number": tune.grid_search(list(range(num_trials)))},
+            tune_config=tune.TuneConfig(reuse_actors=True, trial_dirname_creator=lambda trial: trial.trial_id),
+            run_config=tune.RunConfig(
+                name=f"study-{uuid.uuid4().hex[:8]}",
+                storage_path=folder,
+                failure_config=tune.FailureConfig(max_failures=max_failures),
+                checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
+                callbacks=[callback],
+                verbose=0,
+            ),
+        )
+        results = tuner.fit()
+    died = {result.config["number"]: _explained(result.error) for result in results if result.error and result.config}
+    return callback.errors | died
+
+
+def _explained(error: Exception) -> str:
+    """What the worker raised, or that it died; without the traceback of its process."""
+    if isinstance(error, RayTaskError):
+        return f"{type(error.cause).__name__}: {error.cause}"
+    return f"the worker died: {one_line(error)}"
