@@ -23,34 +23,38 @@ def table(frames: load.Frames) -> pd.DataFrame:
     num_failed, num_missing, chance, floor (fractions; null where no run of the task recorded them).
     Accuracy is the test split's at the selected step; only done runs enter the mean, the others are counted.
     """
+    cell_runs = dict(iter(frames.runs.groupby(["setting", *load.CELL])))
+    num_missing = frames.missing.groupby(["setting", *load.CELL]).size().to_dict()
     rows = []
     for setting, runs in frames.runs.groupby("setting", sort=True):
-        missing = frames.missing[frames.missing["setting"] == setting]
-        cells = itertools.product(*(load.order(name, runs[name]) for name in load.CELL))
-        named: list[dict[str, str]] = [dict(zip(load.CELL, cell, strict=True)) for cell in cells]
-        rows += [{"setting": setting, **_cell(runs, missing, cell)} for cell in named]
+        levels = runs.groupby("task")[["chance_accuracy", "floor_accuracy"]].max()
+        for cell in itertools.product(*(load.order(name, runs[name]) for name in load.CELL)):
+            key = (setting, *cell)
+            row = dict(zip(("setting", *load.CELL), key, strict=True))
+            row |= _estimate(cell_runs.get(key, runs.head(0)))
+            row["num_missing"] = num_missing.get(key, 0)
+            row |= {name: levels.at[cell[0], f"{name}_accuracy"] for name in ("chance", "floor")}
+            rows.append(row)
     return pd.DataFrame(rows).astype(dict.fromkeys(("mean", "low", "high", "chance", "floor"), float))
 
 
-def _cell(runs: pd.DataFrame, missing: pd.DataFrame, cell: dict[str, str]) -> dict[str, object]:
-    task_runs = runs[runs["task"] == cell["task"]]
-    here = task_runs[(task_runs["train_set"] == cell["train_set"]) & (task_runs["init"] == cell["init"])]
-    done = here[(here["status"] == "done") & here["test_accuracy"].notna()].sort_values(["seed", "body_seed"])
-    absent = missing[(missing[list(cell)] == pd.Series(cell)).all(axis=1)]
-    row: dict[str, object] = {**cell, "mean": None, "low": None, "high": None, "method": "no finished run"}
-    row |= {"num_seeds": 0, "seed_accuracies": tuple(done["test_accuracy"])}
-    if len(done):
-        interval = crossed_interval(
-            done["test_accuracy"],
-            seeds=done["seed"].tolist(),
-            body_seeds=done["body_seed"].tolist(),
-            of="mean test accuracy",
-        )
-        row |= {"mean": interval.estimate, "low": interval.low, "high": interval.high, "method": interval.method}
-        row["num_seeds"] = interval.num_samples
-    row |= {f"num_{status}": int((here["status"] == status).sum()) for status in ("done", "diverged", "failed")}
-    row["num_missing"] = len(absent)
-    return row | {name: task_runs[f"{name}_accuracy"].max() for name in ("chance", "floor")}
+def _estimate(runs: pd.DataFrame) -> dict[str, object]:
+    done = runs[(runs["status"] == "done") & runs["test_accuracy"].notna()].sort_values(["seed", "body_seed"])
+    counts = {f"num_{status}": int((runs["status"] == status).sum()) for status in ("done", "diverged", "failed")}
+    seeds = {"seed_accuracies": tuple(done["test_accuracy"]), **counts}
+    if done.empty:
+        return {**dict.fromkeys(("mean", "low", "high")), "method": "no finished run", "num_seeds": 0, **seeds}
+    interval = crossed_interval(
+        done["test_accuracy"], seeds=done["seed"].tolist(), body_seeds=done["body_seed"].tolist(), of="test accuracy"
+    )
+    return {
+        "mean": interval.estimate,
+        "low": interval.low,
+        "high": interval.high,
+        "method": interval.method,
+        "num_seeds": interval.num_samples,
+        **seeds,
+    }
 
 
 def draw(cells: pd.DataFrame, *, columns: int = 4) -> go.Figure:

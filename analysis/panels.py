@@ -61,7 +61,8 @@ def grid(
     )
     cells = [(1 + i // num_columns, 1 + i % num_columns) for i in range(len(titles))]
     foot = _FOOT_PIXELS + 18 * (foot_lines - 1)
-    figure.update_layout(template=style.template(), height=inner + top + foot, margin={"t": top, "b": foot})
+    figure.layout.template = style.template()  # assigned: update_layout would merge it key by key, ten times as slow
+    figure.update_layout(height=inner + top + foot, margin={"t": top, "b": foot})
     for annotation, (row, column) in zip(figure.layout.annotations, cells, strict=True):
         domain = figure.get_subplot(row, column).xaxis.domain
         annotation.update(x=domain[0], xanchor="left", yshift=4, font={"size": 14})
