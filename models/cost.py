@@ -80,13 +80,14 @@ def cost(
     """
     assert (num_features is None) != (num_symbols is None)
     width = architecture.width
-    trained = frozenset(groups)
     params = dict.fromkeys(Group, 0)
     for name, group in _groups(architecture).items():
         params[group] += architecture.core_shapes[name].numel()
     params[Group.INPUT] = (num_features + 1) * width if num_features else (num_symbols or 0) * width
     params[Group.OUTPUT] = (width + 1) * num_outputs
     params[Group.POSITIONS] = num_tokens * width if architecture.position_name else 0
+    # A group that the body has no parameter of sends no gradients through it.
+    trained = frozenset(group for group in groups if params[group])
 
     body = _walk(architecture, num_tokens, trained)
     # A lookup costs nothing, and the data need no gradient.
@@ -98,7 +99,7 @@ def cost(
     return Cost(
         params_by_group=params,
         num_params_total=sum(params.values()),
-        num_params_trained=sum(count for group, count in params.items() if group in trained),
+        num_params_trained=sum(params[group] for group in trained),
         forward_flops=float(batch_size * forward),
         backward_flops=float(batch_size * backward),
         activation_bytes=batch_size * max(body.num_kept, body.num_transient) * _BYTES[precision],

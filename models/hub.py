@@ -1,7 +1,7 @@
 """Where checkpoints lie: a folder, or the Hugging Face hub through its local cache.
 
-A checkpoint is named by a folder, or by a hub id with an optional revision: "openai-community/gpt2@607a30d". What is on
-this machine is used without asking the hub.
+A checkpoint is named by a folder, or by a hub id with an optional revision: "openai-community/gpt2@main". What is on
+this machine is used without asking the hub: a branch means the commit it pointed to when it was fetched.
 """
 
 from __future__ import annotations
@@ -125,9 +125,12 @@ def _fetch_weights(repository: str, snapshot: Path) -> None:
 
 def _fetch(repository: str, revision: str, file: str) -> Path | None:
     """Folder of the snapshot that now holds `file`; None where the repository has no such file."""
-    from huggingface_hub import constants, errors, hf_hub_download
+    from huggingface_hub import constants, errors, hf_hub_download, try_to_load_from_cache
 
     try:
+        cached = try_to_load_from_cache(repository, file, revision=revision)
+        if isinstance(cached, str):
+            return Path(cached).parent
         return Path(hf_hub_download(repository, file, revision=revision)).parent
     except (errors.RepositoryNotFoundError, errors.RevisionNotFoundError, errors.HFValidationError) as error:
         reason = type(error).__name__.removesuffix("Error")
