@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from transformers import GPT2Config, GPT2Model
 
-from models.fpt import Heads
+from models.heads import Heads
 
 
 class ReleasedLoop:

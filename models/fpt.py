@@ -20,8 +20,9 @@ import torch
 from torch import nn
 
 from models import Group
-from models.bodies import Architecture, position_key, position_table
-from models.groups import assign
+from models.bodies import Architecture
+from models.gpt2 import Gpt2Core
+from models.heads import Heads
 from models.packed import (
     ATTENTION_NAME,
     PackedDropout,
@@ -32,36 +33,7 @@ from models.packed import (
     adapt,
     packed_twin,
 )
-
-State = Mapping[str, torch.Tensor]
-BODY = "body."
-
-
-@dataclass(frozen=True)
-class Heads:
-    """The plain numbers that a task gives the model.
-
-    Attributes:
-        num_tokens: T.
-        num_features, num_symbols: F of a linear, or vocabulary of an embedding input layer; exactly one is set.
-        num_readouts, num_targets, num_classes: R, M, C.
-        reads_last_real: read the token before `lengths` instead of the last R.
-        masks_padding: bodies that see both ways ignore the tokens beyond `lengths`.
-    """
-
-    num_tokens: int
-    num_features: int | None
-    num_symbols: int | None
-    num_readouts: int
-    num_targets: int
-    num_classes: int
-    reads_last_real: bool = False
-    masks_padding: bool = False
-
-    @property
-    def num_outputs(self) -> int:
-        """M * C, the width of the output layer."""
-        return self.num_targets * self.num_classes
+from models.states import BODY, State, parameter_groups
 
 
 @dataclass(frozen=True)
@@ -221,50 +193,20 @@ class PackedFPT(nn.Module):
                 hidden = (hidden.view(num_runs, num_examples, *hidden.shape[1:]) + table).flatten(0, 1)
             flat_lengths = None if lengths is None else lengths.reshape(-1)
             self.pack.lengths = flat_lengths if self.heads.masks_padding and not self.is_causal else None
-            return self._read(self.core(hidden), flat_lengths)
+            return self._read(hidden, flat_lengths)
 
     def _read(self, hidden: torch.Tensor, lengths: torch.Tensor | None) -> torch.Tensor:
+        """The body's output at the tokens that are read, [K * B, R, D]."""
         if self.heads.reads_last_real:
             assert lengths is not None
             last = (lengths - 1).view(-1, 1, 1).expand(-1, 1, hidden.shape[2])
-            return hidden.gather(1, last)
-        return hidden[:, -self.heads.num_readouts :]
+            return self.core(hidden).gather(1, last)
+        if isinstance(self.core, Gpt2Core):
+            return self.core.last(hidden, self.heads.num_readouts)
+        return self.core(hidden)[:, -self.heads.num_readouts :]
 
     def readout(self, features: torch.Tensor) -> torch.Tensor:
         """Logits [K, B, R * M, C] of features [K * B, R, D]."""
         logits = self.output(features)
         shape = (self.pack.num_runs, -1, self.heads.num_readouts * self.heads.num_targets, self.heads.num_classes)
         return logits.reshape(shape).to(self.matrix.dtype)
-
-
-def parameter_groups(architecture: Architecture, state: State) -> dict[str, Group]:
-    """Group of every parameter of a state, in the state's order; the body's by its architecture's patterns."""
-    ends = {
-        "input.weight": Group.INPUT,
-        "input.bias": Group.INPUT,
-        "output.weight": Group.OUTPUT,
-        "output.bias": Group.OUTPUT,
-        "positions": Group.POSITIONS,
-    }
-    body = assign([name.removeprefix(BODY) for name in state if name.startswith(BODY)], architecture.patterns)
-    return {name: ends[name] if name in ends else body[name.removeprefix(BODY)] for name in state}
-
-
-def run_state(body: State, ends: State, *, architecture: Architecture, num_tokens: int) -> dict[str, torch.Tensor]:
-    """One run's tensors under the model's names.
-
-    Args:
-        body: the body's tensors under transformers' names, its position table included where it has one.
-        ends: "input.weight", "output.weight", ... of this run.
-
-    Raises:
-        ValueError: the task has more tokens than the body has positions.
-    """
-    limit = architecture.max_tokens
-    if limit is not None and num_tokens > limit:
-        msg = f"the task has {num_tokens} tokens, body {architecture.body!r} has {limit} positions; shorten the task"
-        raise ValueError(msg)
-    table_key = position_key(architecture)
-    state = {BODY + name: tensor for name, tensor in body.items() if name != table_key}
-    table = position_table(architecture, body, num_tokens)
-    return {**ends, **({} if table is None else {"positions": table}), **state}

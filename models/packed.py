@@ -20,6 +20,7 @@ from transformers.activations import NewGELUActivation
 from transformers.modeling_utils import AttentionInterface
 from transformers.pytorch_utils import Conv1D
 
+from models.activation import TanhGelu
 from models.randomness import DropoutStreams, NormalStreams
 
 ATTENTION_NAME = "study_packed"
@@ -155,34 +156,30 @@ def packed_attention(
 
     Args:
         module: the attention module; its `pack` is the PackState and its `is_causal` the direction.
-        query, key, value: [K * B, H, T, D / H]; key and value may have fewer heads (grouped queries).
+        query: [K * B, H, T, D / H], or only the last tokens of it.
+        key, value: [K * B, H, T, D / H], or fewer heads (grouped queries).
         attention_mask: always None, the mask follows from `is_causal` and `PackState.lengths`.
         dropout: probability on the attention weights; acts while training only.
         scaling: factor on the scores, 1/sqrt(D / H) by default.
 
     Returns:
-        Output [K * B, T, H, D / H], and None in place of the weights.
+        Output [K * B, queries, H, D / H], and None in place of the weights.
     """
     assert attention_mask is None
     pack: PackState = module.pack  # pyright: ignore[reportAssignmentType]
     if key.shape[1] != query.shape[1]:
         repeats = query.shape[1] // key.shape[1]
         key, value = (x.repeat_interleave(repeats, dim=1) for x in (key, value))
-    is_causal = bool(getattr(module, "is_causal", False))
-    num_tokens = query.shape[2]
     drops = pack.dropout is not None and dropout > 0.0
-    mask = None if is_causal or pack.lengths is None else _padding_mask(pack.lengths, num_tokens)
-    is_short = query.device.type == "cpu" and num_tokens < _FUSED_FROM_TOKENS_ON_CPU
-    if not drops and not is_short:
-        out = F.scaled_dot_product_attention(query, key, value, attn_mask=mask, is_causal=is_causal, scale=scaling)
+    hidden = _hidden_pairs(module, pack, num_queries=query.shape[2], num_tokens=key.shape[2], device=query.device)
+    if not drops and not (query.device.type == "cpu" and key.shape[2] < _FUSED_FROM_TOKENS_ON_CPU):
+        visible = None if hidden is None else ~hidden
+        out = F.scaled_dot_product_attention(query, key, value, attn_mask=visible, scale=scaling)
         return out.transpose(1, 2).contiguous(), None
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
     scores = torch.matmul(query * scale, key.transpose(-1, -2))
-    if is_causal:
-        hidden = torch.ones(num_tokens, num_tokens, dtype=torch.bool, device=query.device).triu_(1)
-        scores = scores.masked_fill(hidden, float("-inf"))
-    elif mask is not None:
-        scores = scores.masked_fill(~mask, float("-inf"))
+    if hidden is not None:
+        scores = scores.masked_fill_(hidden, float("-inf"))
     weights = scores.softmax(-1)
     if drops:
         assert pack.dropout is not None
@@ -191,9 +188,17 @@ def packed_attention(
     return torch.matmul(weights, value).transpose(1, 2).contiguous(), None
 
 
-def _padding_mask(lengths: torch.Tensor, num_tokens: int) -> torch.Tensor:
-    """[K * B, 1, 1, T], true where a key may be seen."""
-    return (torch.arange(num_tokens, device=lengths.device) < lengths.unsqueeze(1))[:, None, None, :]
+def _hidden_pairs(
+    module: nn.Module, pack: PackState, *, num_queries: int, num_tokens: int, device: torch.device
+) -> torch.Tensor | None:
+    """True where a query, one of the last tokens, must not see a key; broadcasts to [K * B, H, queries, T]."""
+    if getattr(module, "is_causal", False):
+        if num_queries == 1:
+            return None
+        return torch.ones(num_queries, num_tokens, dtype=torch.bool, device=device).triu_(1 + num_tokens - num_queries)
+    if pack.lengths is None:
+        return None
+    return (torch.arange(num_tokens, device=device) >= pack.lengths.unsqueeze(1))[:, None, None, :]
 
 
 def packed_twin(leaf: nn.Module, pack: PackState) -> PackedLeaf:
@@ -216,16 +221,13 @@ def packed_twin(leaf: nn.Module, pack: PackState) -> PackedLeaf:
 
 
 def adapt(core: nn.Module, pack: PackState) -> None:
-    """Give `core` the pack's dropout masks and attention, and the fused form of its activation.
-
-    transformers' "gelu_new" is the tanh approximation of GELU spelled out in seven operations; torch's own is one.
-    """
+    """Give `core` the pack's dropout masks, attention and first states, and a fast form of GPT-2's activation."""
     for parent in list(core.modules()):
         for name, child in list(parent.named_children()):
             if isinstance(child, nn.Dropout):
                 setattr(parent, name, PackedDropout(pack, child.p))
             elif isinstance(child, NewGELUActivation):
-                setattr(parent, name, nn.GELU(approximate="tanh"))
+                setattr(parent, name, TanhGelu())
         if hasattr(parent, "initial_state"):
             object.__setattr__(parent, "initial_state", _drawing_states(pack))
         # On every module, as it differs between architectures which of them call the attention interface.

@@ -9,8 +9,10 @@ import torch
 
 from models.bodies import Architecture
 from models.cost import Cost, cost
-from models.fpt import Heads, PackedFPT, State, run_state
+from models.fpt import PackedFPT
+from models.heads import Heads
 from models.initialise import input_layer, output_layer
+from models.states import State, run_state
 from study.batches import derive_seed
 from study.spec import Precision, RunSpec
 from tasks.base import Layout

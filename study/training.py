@@ -15,8 +15,8 @@ from typing import Any
 import torch
 
 from models.bodies import Architecture
-from models.fpt import State
 from models.randomness import DropoutStreams, NormalStreams
+from models.states import State
 from study.assemble import assemble, cost_of
 from study.batches import derive_seed, evaluate, losses, stack, take_rows, training_batches
 from study.cached import cache_features

@@ -8,11 +8,14 @@ import torch.nn.functional as F
 from torch import nn
 
 from models import TRAIN_SETS, Group
+from models.activation import TanhGelu
 from models.bodies import architecture
-from models.fpt import Heads, PackedFPT, run_state
+from models.fpt import PackedFPT
+from models.heads import Heads
 from models.initialise import body_state, input_layer, output_layer
 from models.packed import ATTENTION_NAME, PackState, packed_attention, packed_twin
 from models.randomness import DropoutStreams
+from models.states import run_state
 
 K, B, T, D = 3, 2, 5, 8
 
@@ -120,6 +123,26 @@ def test_packed_body_equals_the_plain_one_with_the_same_tensors(body: str) -> No
     (a,) = torch.autograd.grad((ours * weights).sum(), hidden)
     (b,) = torch.autograd.grad((theirs * weights).sum(), hidden)
     torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("num_read", [1, 3, T])
+def test_the_last_tokens_of_gpt2_are_those_of_the_whole(num_read: int) -> None:
+    core = packed_model("gpt2", TRAIN_SETS["fpt"], num_runs=1).core
+    hidden = torch.randn(B, T, 128, requires_grad=True)
+    part, whole = core.last(hidden, num_read), core(hidden)[:, -num_read:]
+    torch.testing.assert_close(part, whole, rtol=1e-5, atol=1e-5)
+    weights = torch.randn_like(part)
+    (a,) = torch.autograd.grad((part * weights).sum(), hidden)
+    (b,) = torch.autograd.grad((whole * weights).sum(), hidden)
+    torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
+
+
+def test_gelu_is_torchs_forward_and_backward() -> None:
+    x = torch.linspace(-12, 12, 2001, dtype=torch.float64, requires_grad=True)
+    ours, theirs = TanhGelu()(x), F.gelu(x, approximate="tanh")
+    torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-14)
+    (a,), (b,) = (torch.autograd.grad(y.sum(), x) for y in (ours, theirs))
+    torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("groups", [TRAIN_SETS["fpt"], TRAIN_SETS["full"], TRAIN_SETS["output-only"]])
