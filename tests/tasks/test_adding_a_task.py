@@ -17,9 +17,8 @@ from tasks.streams import Examples
 
 
 def test_the_documented_task_works():
-    source = next(
-        block for block in re.findall(r"```python\n(.*?)```", DOCUMENT.read_text(), re.S) if "class " in block
-    )
+    blocks = re.findall(r"```python\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)
+    source = next(block for block in blocks if "class " in block)
     names = {}
     exec(IMPORTS + source, names)
     task = names["Majority"](length=5)
