@@ -1,3 +1,4 @@
+import huggingface_hub
 import pytest
 from huggingface_hub import constants
 from transformers import GPT2Config, GPT2Model
@@ -33,6 +34,14 @@ def test_a_cached_checkpoint_is_found_without_network(cached, name):
     assert located.folder == cached
     assert located.revision == COMMIT
     assert load_checkpoint(name, body="gpt2")[0].width == 8
+
+
+def test_what_is_cached_is_used_without_asking_the_hub(cached, monkeypatch):
+    def ask(*_, **__):
+        raise AssertionError("asked the hub")
+
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", ask)
+    assert locate("someone/tiny", with_weights=True).folder == cached
 
 
 @pytest.mark.parametrize("name", PINNED.values())
