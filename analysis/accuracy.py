@@ -74,7 +74,7 @@ def draw(cells: pd.DataFrame, *, columns: int = 4) -> go.Figure:
         y_title="test accuracy",
         num_entries=len(inits) + 2,
     )
-    looks = style.looks(inits, style.INIT_LOOKS)
+    looks = style.looks(inits)
     step = _SPREAD / max(len(inits), 1)
     for (row, column), task in zip(shape.cells, tasks, strict=True):
         here = cells[cells["task"] == task]

@@ -19,11 +19,14 @@ def lacking(data: Tables) -> Part:
         body += page.paragraph("Every run of the crossing of task, train set, initialisation and seed is done.")
     else:
         shown = gaps.head(_MOST_ROWS)
+        has_settings = len(data.frames.settings) > 1
         rows = [
-            [row.task, row.train_set, row.init, row.status, row.seeds, row.error or None, row.setting or None]
+            [row.task, row.train_set, row.init, row.status, row.seeds, row.error or None, row.setting][
+                : 6 + has_settings
+            ]
             for row in shown.itertuples()
         ]
-        columns = ["task", "train set", "init", "status", "seeds", "reason", "setting"]
+        columns = ["task", "train set", "init", "status", "seeds", "reason", "setting"][: 6 + has_settings]
         caption = (
             f"Runs without a result: {len(shown)} of {len(gaps)} lines. Missing means: not in the ledger although "
             "other seeds, tasks, train sets and initialisations of the same setting are"

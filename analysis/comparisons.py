@@ -112,9 +112,9 @@ def draw(rows: pd.DataFrame, *, columns: int = 2) -> go.Figure:
         x_title="",
         y_title="",
         num_entries=4,
-        foot_lines=2,
+        note_lines=2,
     )
-    looks = style.looks([name for pair in pairs for name in pair], style.INIT_LOOKS)
+    looks = style.looks([name for pair in pairs for name in pair])
     for (row, column), (a, b) in zip(shape.cells, pairs, strict=True):
         here, where = rows[(rows["a"] == a) & (rows["b"] == b)], {"row": row, "col": column}
         for verdict in VERDICTS:

@@ -56,7 +56,7 @@ def draw(curves: pd.DataFrame, *, columns: int = 3) -> go.Figure:
         y_title="validation accuracy",
         num_entries=len(inits) + 3,
     )
-    looks = style.looks(inits, style.INIT_LOOKS)
+    looks = style.looks(inits)
     for (row, column), (task, train_set) in zip(shape.cells, pairs, strict=True):
         here = curves[(curves["task"] == task) & (curves["train_set"] == train_set)]
         where = {"row": row, "col": column}

@@ -61,11 +61,6 @@ class Frames:
         found = {status: int(by_status.get(status, 0)) for status in ("done", "diverged", "failed")}
         return {**found, "missing": len(self.missing)}
 
-    def only(self, setting: str) -> Frames:
-        """The runs of one setting and their curves."""
-        runs = self.runs[self.runs["setting"] == setting]
-        return Frames(self.source, runs, self.curves[self.curves["run_id"].isin(runs["run_id"])], self.problems)
-
     @property
     def settings(self) -> list[str]:
         """The distinct settings, alphabetically."""

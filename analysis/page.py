@@ -113,8 +113,11 @@ def figure(picture: Picture, *, command: str) -> str:
 
 
 def _bare(drawn: go.Figure) -> dict[str, object]:
-    """Data and layout without the template, which the page holds once and swaps for the dark one."""
-    content = json.loads(pio.to_json(drawn, validate=False))
+    """Data and layout without the template, which the page holds once and swaps for the dark one.
+
+    Five significant digits are more than a screen shows and keep large reports small; the CSV has them all.
+    """
+    content = json.loads(pio.to_json(drawn, validate=False), parse_float=lambda digits: float(f"{float(digits):.5g}"))
     content["layout"].pop("template", None)
     return {"data": content["data"], "layout": content["layout"]}
 

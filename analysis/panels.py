@@ -14,7 +14,7 @@ from analysis import style
 _LEGEND_PIXELS, _TITLE_PIXELS, _FOOT_PIXELS = 6, 26, 56
 LAST_RANK = 2000  # of legend entries that belong behind the variants; Plotly's default is 1000
 _WIDE_ENTRIES, _NARROW_ENTRIES = 7, 2
-_ENTRY_PIXELS = 30
+_ENTRY_PIXELS, _LINE_PIXELS = 30, 18
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ def grid(
     x_title: str,
     y_title: str,
     num_entries: int,
-    foot_lines: int = 1,
+    note_lines: int = 0,
 ) -> Panels:
     """Empty panels, filled row by row.
 
@@ -43,13 +43,13 @@ def grid(
         panel_height: of the drawing area, pixels.
         x_title, y_title: axis titles with units; the first stands under each column, the second left of each row.
         num_entries: legend entries that room is made for.
-        foot_lines: lines of text of the title under the lowest panels.
+        note_lines: lines of text that the caller puts under every panel in place of `x_title`.
     """
     num_columns = max(1, min(columns, len(titles)))
     num_rows = -(-len(titles) // num_columns)
     entries_per_line = _NARROW_ENTRIES if columns == 1 else _WIDE_ENTRIES
     top = _LEGEND_PIXELS + _ENTRY_PIXELS * -(-num_entries // entries_per_line) + _TITLE_PIXELS
-    gap = _TITLE_PIXELS + 44
+    gap = _TITLE_PIXELS + 44 + _LINE_PIXELS * note_lines
     inner = num_rows * panel_height + (num_rows - 1) * gap
     figure = make_subplots(
         rows=num_rows,
@@ -60,7 +60,7 @@ def grid(
         subplot_titles=[f"<b>{style.label(title)}</b>" for title in titles],
     )
     cells = [(1 + i // num_columns, 1 + i % num_columns) for i in range(len(titles))]
-    foot = _FOOT_PIXELS + 18 * (foot_lines - 1)
+    foot = _FOOT_PIXELS + _LINE_PIXELS * max(note_lines - 1, 0)
     figure.layout.template = style.template()  # assigned: update_layout would merge it key by key, ten times as slow
     figure.update_layout(height=inner + top + foot, margin={"t": top, "b": foot})
     for annotation, (row, column) in zip(figure.layout.annotations, cells, strict=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import shutil
 import tempfile
@@ -70,8 +71,11 @@ def _checked(target: Path) -> Path:
     """The folder, if it is free or holds an earlier report."""
     shown = one_line(target)
     try:
-        if target.exists() and not target.is_dir():
-            raise UserError(f"'{shown}' is a file; --to needs a folder")
+        nearest = next(path for path in (target, *target.absolute().parents) if path.exists())
+        if not nearest.is_dir():
+            raise UserError(f"'{one_line(nearest)}' is a file; --to needs a folder")
+        if not os.access(nearest, os.W_OK):
+            raise UserError(f"cannot write to '{one_line(nearest)}'; give --to a folder of your own")
         names = sorted(path.name for path in target.iterdir()) if target.exists() else []
         if names and not _is_report(target / _INDEX):
             found = ", ".join(names[:3])

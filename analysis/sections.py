@@ -86,7 +86,7 @@ def test_accuracy(data: Tables) -> Part:
             [task, train_set, *(_cell_text(group, init) for init in inits), _level(group, "floor")]
             for (task, train_set), group in cells.groupby(["task", "train_set"], sort=False)
         ]
-        caption = "Test accuracy: mean over seeds [95 % t interval], number of seeds"
+        caption = "Test accuracy: mean over seeds [95 % t interval] (number of seeds)"
         return page.table(
             rows, columns=["task", "train set", *inits, "best trivial predictor"], caption=caption, num_keys=2
         )
@@ -201,7 +201,7 @@ def _cell_text(group: pd.DataFrame, init: str) -> str:
     cell = next(group[group["init"] == init].itertuples())
     lines = []
     if pd.notna(cell.low):
-        lines.append(f"{percent(cell.mean)} [{percent(cell.low)}, {percent(cell.high)}], {cell.num_seeds}")
+        lines.append(f"{percent(cell.mean)} [{points(cell.low)}, {points(cell.high)}] ({cell.num_seeds})")
     elif pd.notna(cell.mean):
         lines.append(f"{percent(cell.mean)}, one seed: no interval")
     note = accuracy.gap_text(cell)

@@ -1,4 +1,4 @@
-"""How everything in a report looks: one colour and marker per initialisation, one per train set, one template.
+"""How everything in a report looks: one colour and marker per initialisation, one template.
 
 Colours are Okabe and Ito's (jfly.uni-koeln.de/color), told apart under the common colour-vision deficiencies;
 every colour goes with a marker of its own, so a figure also reads in black and white.
@@ -36,11 +36,6 @@ INIT_LOOKS = {
     "shuffled": Look(_SKY, "star", "longdashdot"),
     "random-scaled": Look(_YELLOW, "pentagon", "dash"),
 }
-TRAIN_SET_LOOKS = {
-    "fpt": Look(_BLUE, "circle", "solid"),
-    "output-only": Look(_ORANGE, "triangle-down", "dash"),
-    "full": Look(_PURPLE, "square", "dot"),
-}
 _SPARE = (
     Look(NEUTRAL, "hexagon", "solid"),
     Look(_SKY, "cross", "dash"),
@@ -50,12 +45,12 @@ _SPARE = (
 )
 
 
-def looks(names: Iterable[str], known: dict[str, Look]) -> dict[str, Look]:
-    """A look for each name: the fixed one where the table has it, else a spare by alphabetical order of the rest."""
-    names = list(dict.fromkeys(names))
-    rest = sorted(name for name in names if name not in known)
+def looks(inits: Iterable[str]) -> dict[str, Look]:
+    """A look for each init: its fixed one, else a spare by alphabetical order of those that have none."""
+    names = list(dict.fromkeys(inits))
+    rest = sorted(name for name in names if name not in INIT_LOOKS)
     spare = {name: _SPARE[i % len(_SPARE)] for i, name in enumerate(rest)}
-    return {name: known[name] if name in known else spare[name] for name in names}
+    return {name: INIT_LOOKS[name] if name in INIT_LOOKS else spare[name] for name in names}
 
 
 def label(text: object) -> str:

@@ -35,8 +35,17 @@
   drawAll();
   window.addEventListener("resize", () => drawAll());
   dark.addEventListener("change", () => drawAll());
-  window.addEventListener("beforeprint", () => drawAll({ theme: "light", width: PRINT_WIDTH }));
-  window.addEventListener("afterprint", () => drawAll());
+
+  let opened = []; // folds that are open only while printing
+  window.addEventListener("beforeprint", () => {
+    opened = [...document.querySelectorAll("details:not([open])")];
+    opened.forEach((fold) => (fold.open = true));
+    drawAll({ theme: "light", width: PRINT_WIDTH });
+  });
+  window.addEventListener("afterprint", () => {
+    opened.forEach((fold) => (fold.open = false));
+    drawAll();
+  });
 
   for (const figure of figures) {
     for (const button of figure.host.closest("figure").querySelectorAll("button[data-format]")) {
