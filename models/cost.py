@@ -37,7 +37,7 @@ class Cost:
         num_params_total, num_params_trained: their sum, and that over the trained groups.
         forward_flops, backward_flops: of one training step of B examples.
         activation_bytes: estimate of what is kept for the backward pass of such a step, dropout on, parameters and
-            optimizer left out; within a quarter of what autograd holds for plain modules (measured in the tests): good
+            optimizer left out. In a pack it is within a quarter of what the engine holds (measured in the tests): good
             for choosing the size of a pack, not for filling a device to the brim.
     """
 
@@ -96,13 +96,16 @@ def cost(
     forward = input_flops + body.forward + output_flops
     backward = input_flops * (Group.INPUT in trained) + body.backward
     backward += output_flops * ((Group.OUTPUT in trained) + body.is_live)
+    num_trained = sum(params[group] for group in trained)
+    # Trained weights are kept in fp32 and converted where they are used: a recurrent one for each token.
+    copies = (num_trained + body.num_reconverted) * _BYTES[precision] if precision == "bf16" else 0
     return Cost(
         params_by_group=params,
         num_params_total=sum(params.values()),
-        num_params_trained=sum(params[group] for group in trained),
+        num_params_trained=num_trained,
         forward_flops=float(batch_size * forward),
         backward_flops=float(batch_size * backward),
-        activation_bytes=batch_size * max(body.num_kept, body.num_transient) * _BYTES[precision],
+        activation_bytes=batch_size * max(body.num_kept, body.num_transient) * _BYTES[precision] + copies,
     )
 
 
@@ -129,6 +132,7 @@ class _Walk:
         forward, backward: operations.
         num_kept: values kept for the backward pass.
         num_transient: values of the widest step, which exist even where nothing is kept.
+        num_reconverted: values of trained weights that are used anew for every token, all but once.
     """
 
     architecture: Architecture
@@ -139,6 +143,7 @@ class _Walk:
     backward: int = 0
     num_kept: int = 0
     num_transient: int = 0
+    num_reconverted: int = 0
 
     def visit(self, modules: tuple[str, ...], recurrent: tuple[str, ...] = ()) -> None:
         """One step: modules that read the same input, some of them fed back from the end of their own layer."""
@@ -150,7 +155,8 @@ class _Walk:
         for module in modules:
             shape = self.architecture.core_shapes[f"{module}.weight"]
             if len(shape) == 1:
-                self.num_kept += self.num_tokens * self.architecture.width * self.is_live
+                # Its input and, in a pack, the normalised input that each run scales by gains of its own.
+                self.num_kept += 2 * self.num_tokens * shape.numel() * self.is_live
                 continue
             num_products = shape.numel() * self.num_tokens
             self.forward += 2 * num_products
@@ -159,6 +165,7 @@ class _Walk:
             self.num_kept += num_products // max(shape) * is_trained
             if module in recurrent:
                 self.backward += 2 * shape.numel() * (self.num_tokens - 1) * is_layer_live
+                self.num_reconverted += shape.numel() * (self.num_tokens - 1) * is_trained
             else:
                 self.backward += 2 * num_products * was_live
             self.num_transient = max(self.num_transient, self.num_tokens * max(shape))

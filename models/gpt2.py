@@ -93,8 +93,8 @@ def gpt2(size: str | None, config: Any) -> Architecture:
             prefix="h.{}.",
             layer=(("ln_1",), ("attn.c_attn",), (), ("attn.c_proj",), ("ln_2",), ("mlp.c_fc",), ("mlp.c_proj",)),
             after=(("ln_f",),),
-            # transformers writes `gelu_new` in elementary operations.
-            num_kept_per_unit=5.0,
+            # The engine's `TanhGelu` keeps its input and its gate.
+            num_kept_per_unit=2.0,
         ),
         position_name="wpe.weight",
         residual_projections=r"h\.\d+\.(attn|mlp)\.c_proj\.weight",

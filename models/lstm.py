@@ -139,7 +139,7 @@ def _describe(body: str, config: LstmConfig, num_layers: int) -> Architecture:
             layer=(("input_gates", "recurrent_gates"), ("norm_input", "norm_recurrent"), ("norm_cell",)),
             recurrent=("recurrent_gates",),
             # Gates before and after their activation, and the cell's way to the hidden state.
-            num_kept_per_unit=1.25,
+            num_kept_per_unit=1.0,
         ),
         position_name=OWN_POSITIONS if config.is_residual else None,
         residual_projections=None,
