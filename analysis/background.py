@@ -19,14 +19,12 @@ def lacking(data: Tables) -> Part:
         body += page.paragraph("Every run of the crossing of task, train set, initialisation and seed is done.")
     else:
         shown = gaps.head(_MOST_ROWS)
-        has_settings = len(data.frames.settings) > 1
+        width = 7 if len(data.frames.settings) > 1 else 6  # the setting stands last
         rows = [
-            [row.task, row.train_set, row.init, row.status, row.seeds, row.error or None, row.setting][
-                : 6 + has_settings
-            ]
+            [row.task, row.train_set, row.init, row.status, row.seeds, row.error or None, row.setting][:width]
             for row in shown.itertuples()
         ]
-        columns = ["task", "train set", "init", "status", "seeds", "reason", "setting"][: 6 + has_settings]
+        columns = ["task", "train set", "init", "status", "seeds", "reason", "setting"][:width]
         caption = (
             f"Runs without a result: {len(shown)} of {len(gaps)} lines. Missing means: not in the ledger although "
             "other seeds, tasks, train sets and initialisations of the same setting are"
