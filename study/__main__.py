@@ -27,7 +27,7 @@ _COMMANDS = {
 LISTS = ("grids", "tasks", "models", "inits", "train-sets")
 _INTERRUPTED = 130
 # Errors with a message for the user that are no ValueErrors, by module: looked up only where that was imported.
-_TYPED = {"tasks.files": "MissingData", "models.weights": "OfflineError", "study.bodies": "MissingBody"}
+_TYPED = {"tasks.files": "MissingData", "models.hub": "OfflineError", "study.bodies": "MissingBody"}
 
 
 class _Parser(argparse.ArgumentParser):

@@ -42,6 +42,7 @@ def _run(args: argparse.Namespace, command: list[str]) -> Reply:
         from study import preflight
 
         preflight.resolve(todo)
+        preflight.check_checkpoints(todo)
     run_grid(
         runs,
         out=args.out,

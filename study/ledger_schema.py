@@ -73,7 +73,13 @@ _RESULT = [
     _column("num_params_total", pa.int64(), "parameters of the model, embeddings left out", unit="parameters"),
     _column("num_params_trained", pa.int64(), "parameters that the run trained", unit="parameters"),
     _column("train_flops", pa.float64(), "floating-point operations of training, evaluation left out", unit="FLOP"),
-    _column("wall_seconds", pa.float64(), "the pack's wall time divided by its size", unit="s", direction="lower"),
+    _column(
+        "wall_seconds",
+        pa.float64(),
+        "share of its pack's time in updates",
+        unit="s",
+        direction="lower",
+    ),
 ]
 
 _ORIGIN = [
@@ -95,14 +101,25 @@ CURVES = pa.schema(
         _column("run_id", pa.string(), "the run, as in the table of runs", required=True),
         _column("attempt", pa.string(), "execution, as in the table of runs", required=True),
         _column("step", pa.int64(), "gradient steps before this evaluation", unit="steps", required=True),
-        _column("split", pa.string(), "train, valid or test", required=True),
-        _column("num_examples", pa.int64(), "examples the evaluation covered", unit="examples", required=True),
+        _column(
+            "split",
+            pa.string(),
+            "valid: whole split; train: the batches since the evaluation before",
+            required=True,
+        ),
+        _column("num_examples", pa.int64(), "examples behind loss and accuracy", unit="examples", required=True),
         _column("loss", pa.float64(), "cross-entropy", unit="nats", direction="lower"),
         _column("accuracy", pa.float64(), "accuracy", unit="fraction", direction="higher"),
-        _column("lr", pa.float64(), "learning rate at this step"),
+        _column("lr", pa.float64(), "learning rate of the last update"),
         _column("examples_per_second", pa.float64(), "training examples per second", unit="1/s", direction="higher"),
         _column("train_flops", pa.float64(), "training operations until this step", unit="FLOP"),
-        _column("wall_seconds", pa.float64(), "time since the run's start", unit="s", direction="lower"),
+        _column(
+            "wall_seconds",
+            pa.float64(),
+            "share of its pack's time in updates",
+            unit="s",
+            direction="lower",
+        ),
     ]
 )
 """One row per evaluation."""

@@ -8,11 +8,10 @@ from dataclasses import dataclass
 
 from models.bodies import Architecture, architecture
 from models.cost import Cost
+from models.weights import checkpoint_architecture, load_checkpoint
 from study.assemble import cost_of
-from study.bodies import load_body
 from study.errors import UserError, one_line
 from study.spec import RunSpec, TaskArgs
-from study.storage import open_storage
 from tasks.base import Task
 from tasks.catalogue import make_task
 
@@ -46,12 +45,12 @@ class Priced:
 
 
 def resolve(runs: Iterable[RunSpec]) -> list[Priced]:
-    """Every run with its cost. Reads no data; loads a checkpoint that the user names.
+    """Every run with its cost. Reads no data, and of a checkpoint that the user names only its configuration.
 
     Raises:
         ValueError: an argument that the task refuses, more layers than the body has, more tokens than it has positions,
-            a checkpoint that does not fit.
-        models.weights.OfflineError: a checkpoint that is neither here nor to be fetched.
+            a checkpoint of another architecture.
+        models.hub.OfflineError: a checkpoint that is neither here nor to be fetched.
     """
     tasks: dict[tuple, Task] = {}
     bodies: dict[tuple, Architecture] = {}
@@ -73,10 +72,20 @@ def resolve(runs: Iterable[RunSpec]) -> list[Priced]:
     return priced
 
 
+def check_checkpoints(runs: Iterable[RunSpec]) -> None:
+    """Load every checkpoint that the user names, once.
+
+    Raises:
+        ValueError: one is damaged, or of another architecture.
+        models.hub.OfflineError: one is neither here nor to be fetched.
+    """
+    for name, body in sorted({(run.init, run.body) for run in runs if run.has_checkpoint}):
+        load_checkpoint(name, body=body)
+
+
 def _architecture(run: RunSpec) -> Architecture:
     if run.has_checkpoint:
-        # Nothing of a ledger is read for a checkpoint; loading it whole is what shows that it fits.
-        return load_body(run, open_storage("."))[0]
+        return checkpoint_architecture(run.init, body=run.body, num_layers=run.num_layers)
     return architecture(run.body, size=run.size, num_layers=run.num_layers)
 
 

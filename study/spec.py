@@ -12,6 +12,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
 from typing import Any
 
 from models import CHECKPOINT_PREFIX, Group
@@ -179,7 +180,7 @@ class RunSpec:
         """Whether the body is read from a checkpoint that the user names."""
         return self.init.startswith(CHECKPOINT_PREFIX)
 
-    @property
+    @cached_property
     def run_id(self) -> str:
         """First 16 hex digits of SHA-256 of the canonical JSON."""
         return hashlib.sha256(self.to_json().encode()).hexdigest()[:16]

@@ -24,7 +24,6 @@ PRETRAINED: dict[str, dict[str, tuple[str, ...]]] = {
 }
 # Groups that a body has no parameter of.
 ABSENT_GROUPS: dict[str, tuple[Group, ...]] = {
-    "llama": (Group.POSITIONS,),
     "lstm": (Group.POSITIONS, Group.ATTENTION),
     "lstm-residual": (Group.ATTENTION,),
 }

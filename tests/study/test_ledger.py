@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from study import ledger_parts
 from study.errors import UserError
 from study.ledger import Ledger, LedgerWarning, read_curves, read_runs
-from study.ledger_schema import CURVES, RUNS
+from study.ledger_schema import CURVES, RUNS, SPEC_COLUMNS
 from study.spec import RunSpec
 
 START = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
@@ -353,3 +353,7 @@ def test_quiet_where_nothing_is_damaged(ledger: Ledger) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         read_runs(ledger.uri), read_curves(ledger.uri)
+
+
+def test_every_field_of_a_run_is_a_column() -> None:
+    assert [column.name for column in SPEC_COLUMNS] == list(spec(0).as_columns())

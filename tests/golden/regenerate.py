@@ -1,0 +1,55 @@
+"""Rewrite what is pinned: the runs of every grid, and docs/columns.md. Run it only when the change is meant.
+
+python tests/golden/regenerate.py
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pyarrow as pa
+
+from study.grids import GRIDS, load_grid
+from study.ledger_schema import CURVES, RUNS
+
+GOLDEN = Path(__file__).parent
+COLUMNS = GOLDEN.parents[1] / "docs" / "columns.md"
+
+
+def grid_text(name: str) -> str:
+    """One line per run: its id and its canonical JSON."""
+    lines = [f"{json.dumps(run.run_id)}: {run.to_json()}" for run in load_grid(name)]
+    return "{\n" + ",\n".join(lines) + "\n}\n"
+
+
+def columns_text() -> str:
+    """The two schemas as Markdown tables."""
+    head = (
+        "# Columns of the ledger\n\nWritten by `python tests/golden/regenerate.py` from `study/ledger_schema.py`; the "
+        "same texts are in the metadata of the Parquet files. A column that may be null is null where the value is unknown "
+        "or does not apply. Accuracies are fractions from 0 to 1.\n"
+    )
+    runs = "One row per run that ended (`OUT/runs/*.parquet`)."
+    curves = "One row per evaluation (`OUT/curves/*.parquet`); join on `run_id` and `attempt`."
+    return head + _table("runs", runs, RUNS) + _table("curves", curves, CURVES)
+
+
+def _table(name: str, about: str, schema: pa.Schema) -> str:
+    lines = [
+        f"\n## {name}\n\n{about}\n",
+        "| column | type | null | unit | better | meaning |",
+        "|---|---|---|---|---|---|",
+    ]
+    for field in schema:
+        data = {key.decode(): value.decode() for key, value in field.metadata.items()}
+        null = "yes" if field.nullable else ""
+        cells = (f"`{field.name}`", str(field.type), null, data["unit"], data["direction"], data["description"])
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    for grid in GRIDS:
+        (GOLDEN / f"{grid}.json").write_text(grid_text(grid))
+    COLUMNS.write_text(columns_text())
