@@ -83,20 +83,26 @@ def _corpus(root: Path) -> Corpus:
     return text_corpus(root)
 
 
-def load_body(spec: RunSpec, storage: Storage) -> tuple[Architecture, dict[str, torch.Tensor]]:
+def load_body(
+    spec: RunSpec, storage: Storage, source: BodySource | None = None
+) -> tuple[Architecture, dict[str, torch.Tensor]]:
     """The architecture and the state that a run starts from, float32 on the CPU.
+
+    Args:
+        spec: the run.
+        storage: of the ledger.
+        source: what `resolve` said of the run where it was launched.
 
     Raises:
         MissingBody: a body of our own is not in the store.
         models.weights.OfflineError: a checkpoint is neither cached nor to be fetched.
         ValueError: a checkpoint that does not fit, or more layers than the body has.
     """
-    if spec.has_checkpoint or (resolve(spec) is None and spec.init not in (*DRAWN_INITS, *DERIVED_INITS)):
+    if spec.has_checkpoint or (source is None and spec.init not in (*DRAWN_INITS, *DERIVED_INITS)):
         return _checkpoint(spec)
     body = architecture(spec.body, size=spec.size, num_layers=spec.num_layers)
     if spec.init in DRAWN_INITS:
         return body, body_state(body, spec.init, seed=spec.body_seed)
-    source = resolve(spec)
     if source is not None:
         whole = read_state(storage, source)
     else:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-_ENVIRONMENT = {
+ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_CHDIR_TO_TRIAL_DIR": "0",  # relative paths of the user stay valid in workers
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # Ray's coming default; without it every worker warns
@@ -18,6 +18,7 @@ _ENVIRONMENT = {
     "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C reaches us as KeyboardInterrupt
     "TUNE_WARN_INSUFFICENT_RESOURCE_THRESHOLD_S": "600",
 }
+"""Set in the launching process and on workers."""
 _FORWARDED = ("STUDY_DATA", "HF_HOME", "HF_HUB_OFFLINE")
 """Variables of the user that workers of a cluster need as well."""
 _PACKAGES = ("study", "tasks", "models")
@@ -35,7 +36,7 @@ def connected(address: str | None) -> Iterator[None]:
     Raises:
         ConnectionError: there is no cluster at the address.
     """
-    os.environ.update(_ENVIRONMENT)
+    os.environ.update(ENVIRONMENT)
     import ray
 
     if ray.is_initialized():
@@ -56,7 +57,7 @@ def connected(address: str | None) -> Iterator[None]:
         forwarded = {name: os.environ[name] for name in _FORWARDED if name in os.environ}
         runtime_env = {
             "py_modules": [str(root / package) for package in _PACKAGES],
-            "env_vars": _ENVIRONMENT | forwarded,
+            "env_vars": ENVIRONMENT | forwarded,
         }
         ray.init(address=address, runtime_env=runtime_env, logging_level=logging.ERROR, log_to_driver=False)
     try:

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
 import torch
 
+from models.bodies import Architecture
 from models.weights import OfflineError
-from study.bodies import MissingBody, load_body, resolve
+from study.bodies import BodySource, MissingBody, load_body
 from study.errors import one_line
 from study.ledger import Ledger
 from study.ledger_schema import FINAL
@@ -55,12 +56,14 @@ class Origin:
     Attributes:
         revision: git revision of the code that was launched.
         device: where to train.
+        sources: run id -> body of our own that the run needs.
         body_errors: body key -> why that body could not be made.
     """
 
     revision: str | None
     device: torch.device
-    body_errors: dict[str, str] = field(default_factory=dict)
+    sources: Mapping[str, BodySource] = field(default_factory=dict)
+    body_errors: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass
@@ -129,9 +132,8 @@ class Execution:
 
     def _measured(self, runs: Sequence[RunSpec]) -> Generator[None, None, tuple[_Rows, _Rows]]:
         """Rows and curves of runs that trained to their end."""
-        self._require_bodies(runs)
         task = make_task(runs[0].task, protocol=runs[0].protocol, args=runs[0].task_args)
-        bodies = {_body_of(run): load_body(run, self._ledger.storage) for run in runs}
+        bodies = {_body_of(run): self._load(run) for run in runs}
         measurements = self._train(
             runs,
             task=task,
@@ -162,11 +164,11 @@ class Execution:
         baselines = {"chance_accuracy": task.chance_accuracy, "floor_accuracy": task.floor_accuracy}
         return [row | baselines for row in rows], curves
 
-    def _require_bodies(self, runs: Sequence[RunSpec]) -> None:
-        for run in runs:
-            source = resolve(run)
-            if source is not None and source.key in self._origin.body_errors:
-                raise MissingBody(f"the {source.name} could not be made: {self._origin.body_errors[source.key]}")
+    def _load(self, run: RunSpec) -> tuple[Architecture, dict[str, torch.Tensor]]:
+        source = self._origin.sources.get(run.run_id)
+        if source is not None and source.key in self._origin.body_errors:
+            raise MissingBody(f"the {source.name} could not be made: {self._origin.body_errors[source.key]}")
+        return load_body(run, self._ledger.storage, source)
 
     def _commit(self, runs: Sequence[RunSpec], rows: _Rows, curves: _Rows, started_at: datetime) -> None:
         shared = {
@@ -176,7 +178,8 @@ class Execution:
             "versions": canonical_json(versions()),
             "started_at": started_at,
         }
-        keys = {run.run_id: source.key if (source := resolve(run)) else None for run in runs}
+        sources = self._origin.sources
+        keys = {run.run_id: sources[run.run_id].key if run.run_id in sources else None for run in runs}
         self._ledger.append(
             [{**shared, **row, "body_key": keys[row["run_id"]]} for row in rows], curves, self._pack.pack_id
         )

@@ -10,7 +10,7 @@ import hashlib
 import json
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -82,15 +82,13 @@ def run_grid(
     todo = [spec for spec in specs if finished.get(spec.run_id) in ((None, "failed") if retry_failed else (None,))]
     num_packs = 0
     if todo:
-        from study import preflight
-
-        work = {priced.run.run_id: priced.train_flops + priced.eval_flops for priced in preflight.resolve(todo)}
-        _check_data(todo)
+        launch = _prepare(ledger, todo)
         ledger.prepare()
         _write_manifest(ledger, specs, grid_name=grid_name, command=command)
         with connected(address):
-            body_errors = _make_bodies(ledger, todo)
-            num_packs = _run_packs(ledger, todo, work, body_errors)
+            needed = {source.key: source for source in launch.sources.values()}
+            launch.body_errors.update(_make_bodies(ledger, list(needed.values())))
+            num_packs = _run_packs(launch, todo)
         ledger.compact()
     finished = ledger.finished()
     counts = Counter(finished.get(spec.run_id, "missing") for spec in specs)
@@ -121,7 +119,7 @@ def run_pretraining(
     if not has_body(ledger.storage, source.key):
         ledger.prepare()
         with connected(address):
-            errors = _make_sources(ledger, [source])
+            errors = _make_bodies(ledger, [source])
         if errors:
             raise UserError(f"the {source.name} could not be made: {errors[source.key]}")
     return read_card(ledger.storage, source.key)
@@ -132,17 +130,37 @@ def _absolute(out: str) -> str:
     return out if "://" in out else str(Path(out).expanduser().absolute())
 
 
-def _check_data(todo: Sequence[RunSpec]) -> None:
-    """Refuse damaged files before any work; absent ones become failed rows where they are missed."""
+@dataclass(frozen=True)
+class _Launch:
+    """What is known of the missing runs before they are trained.
+
+    Attributes:
+        ledger: where their rows go.
+        work: run id -> operations, by which the longest come first and the remaining time is estimated.
+        sources: run id -> body of our own that the run needs.
+        body_errors: body key -> why that body could not be made.
+    """
+
+    ledger: Ledger
+    work: dict[str, float]
+    sources: dict[str, BodySource]
+    body_errors: dict[str, str]
+
+
+def _prepare(ledger: Ledger, todo: Sequence[RunSpec]) -> _Launch:
+    """Refuse before any work what cannot be trained; absent data become failed rows where they are missed."""
+    from study import bodies, preflight
     from tasks.catalogue import make_task
     from tasks.files import MissingData
 
+    work = {priced.run.run_id: priced.train_flops + priced.eval_flops for priced in preflight.resolve(todo)}
     for run in {(spec.task, spec.protocol, spec.task_args): spec for spec in todo}.values():
-        task = make_task(run.task, protocol=run.protocol, args=run.task_args)
         try:
-            task.check()
+            make_task(run.task, protocol=run.protocol, args=run.task_args).check()
         except MissingData:
             continue
+    sources = {run.run_id: source for run in todo if (source := bodies.resolve(run)) is not None}
+    return _Launch(ledger, work, sources, {})
 
 
 def _write_manifest(ledger: Ledger, specs: Sequence[RunSpec], *, grid_name: str, command: str) -> None:
@@ -160,16 +178,12 @@ def _write_manifest(ledger: Ledger, specs: Sequence[RunSpec], *, grid_name: str,
     ledger.storage.commit(path, json.dumps(document, indent=1).encode())
 
 
-def _make_bodies(ledger: Ledger, todo: Sequence[RunSpec]) -> dict[str, str]:
-    """Make the bodies that the runs need and the store lacks; returns why some could not be made, by key."""
-    from study.bodies import has_body, resolve
+def _make_bodies(ledger: Ledger, sources: Sequence[BodySource]) -> dict[str, str]:
+    """Make the bodies that the store lacks; returns why some could not be made, by key."""
+    from study.bodies import has_body
 
-    needed = {source.key: source for spec in todo if (source := resolve(spec)) is not None}
-    return _make_sources(ledger, [source for key, source in needed.items() if not has_body(ledger.storage, key)])
-
-
-def _make_sources(ledger: Ledger, sources: Sequence[BodySource]) -> dict[str, str]:
-    if not sources:
+    lacking = [source for source in sources if not has_body(ledger.storage, source.key)]
+    if not lacking:
         return {}
     import ray
 
@@ -177,9 +191,9 @@ def _make_sources(ledger: Ledger, sources: Sequence[BodySource]) -> dict[str, st
     from study.trainable import BodyTrial, Job, fit
 
     cpus = int(ray.cluster_resources().get("CPU", 1))
-    threads = max(1, min(_MAX_BODY_THREADS, cpus // len(sources)))
-    ordered = sorted(sources, key=lambda source: source.recipe.num_steps, reverse=True)
-    job = Job(out=ledger.uri, revision=git_revision(), sources=ordered)
+    threads = max(1, min(_MAX_BODY_THREADS, cpus // len(lacking)))
+    ordered = sorted(lacking, key=lambda source: source.recipe.num_steps, reverse=True)
+    job = Job(out=ledger.uri, revision=git_revision(), bodies=ordered)
     board = Board("bodies", work=[float(source.recipe.num_steps) for source in ordered], total=len(ordered))
     errors = fit(
         BodyTrial, job, num_trials=len(ordered), cpus=threads, gpus=_num_gpus(), max_failures=_MAX_FAILURES, board=board
@@ -194,7 +208,7 @@ def _num_gpus() -> int:
     return int(ray.cluster_resources().get("GPU", 0) >= 1)
 
 
-def _run_packs(ledger: Ledger, todo: Sequence[RunSpec], work: Mapping[str, float], body_errors: dict[str, str]) -> int:
+def _run_packs(launch: _Launch, todo: Sequence[RunSpec]) -> int:
     """Train runs until each has a row; returns the number of packs.
 
     Runs whose worker died again and again are tried once more, each alone, so that the one that kills it takes no
@@ -204,37 +218,34 @@ def _run_packs(ledger: Ledger, todo: Sequence[RunSpec], work: Mapping[str, float
 
     device: Device = "cuda" if _num_gpus() else "cpu"
     packs = make_packs(todo, device=device)
-    errors = _train(ledger, packs, work, body_errors)
+    errors = _train(launch, packs)
     num_packs = len(packs)
-    finished = ledger.finished()
+    finished = launch.ledger.finished()
     lost = [run for pack in packs for run in pack.runs if run.run_id not in finished]
     if lost and len(packs) < len(todo):
         packs = make_packs(lost, device=device, max_size=1)
-        errors = _train(ledger, packs, work, body_errors)
+        errors = _train(launch, packs)
         num_packs += len(packs)
-        finished = ledger.finished()
+        finished = launch.ledger.finished()
     for pack in packs:
         (run, *others) = pack.runs
         if run.run_id not in finished and not others:
-            ledger.append(
-                [failed_row(run, errors.get(pack.pack_id, "its trial ended without a row"))], [], pack.pack_id
-            )
+            reason = errors.get(pack.pack_id, "its trial ended without a row")
+            launch.ledger.append([failed_row(run, reason)], [], pack.pack_id)
     return num_packs
 
 
-def _train(
-    ledger: Ledger, packs: Sequence[Pack], work: Mapping[str, float], body_errors: dict[str, str]
-) -> dict[str, str]:
+def _train(launch: _Launch, packs: Sequence[Pack]) -> dict[str, str]:
     """Run packs as trials, the longest first; returns how workers died, by pack."""
     from study.progress import Board
     from study.trainable import Job, PackTrial, fit
 
-    flops = {pack.pack_id: sum(work[run.run_id] for run in pack.runs) for pack in packs}
+    flops = {pack.pack_id: sum(launch.work[run.run_id] for run in pack.runs) for pack in packs}
     ordered = sorted(packs, key=lambda pack: flops[pack.pack_id], reverse=True)
     errors: dict[str, str] = {}
     for first in range(0, len(ordered), _MAX_TRIALS):
         part = ordered[first : first + _MAX_TRIALS]
-        job = Job(out=ledger.uri, revision=git_revision(), packs=part, body_errors=body_errors)
+        job = Job(launch.ledger.uri, git_revision(), part, sources=launch.sources, body_errors=launch.body_errors)
         num_runs = sum(len(pack.runs) for pack in part)
         board = Board("runs", work=[flops[pack.pack_id] for pack in part], total=num_runs)
         died = fit(PackTrial, job, num_trials=len(part), gpus=_num_gpus(), max_failures=_MAX_FAILURES, board=board)

@@ -13,6 +13,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -37,14 +38,17 @@ class Job:
     Attributes:
         out: URI of the ledger.
         revision: git revision that was launched; a worker may have no checkout.
-        packs, sources: what trial number i trains or makes.
+        packs: what trial number i trains.
+        bodies: what trial number i makes.
+        sources: run id -> body of our own that the run needs.
         body_errors: body key -> why that body could not be made.
     """
 
     out: str
     revision: str | None
     packs: list[Pack] = field(default_factory=list)
-    sources: list[BodySource] = field(default_factory=list)
+    bodies: list[BodySource] = field(default_factory=list)
+    sources: dict[str, BodySource] = field(default_factory=dict)
     body_errors: dict[str, str] = field(default_factory=dict)
 
 
@@ -92,8 +96,9 @@ class PackTrial(_JobTrial):
 
     def _begin(self, number: int) -> Iterator[object]:
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        origin = Origin(revision=self._job.revision, device=device, body_errors=self._job.body_errors)
-        self._execution = Execution(self._job.packs[number], ledger=self._ledger, origin=origin)
+        job = self._job
+        origin = Origin(revision=job.revision, device=device, sources=job.sources, body_errors=job.body_errors)
+        self._execution = Execution(job.packs[number], ledger=self._ledger, origin=origin)
         return self._execution.steps()
 
     def _report(self) -> dict[str, Any]:
@@ -105,7 +110,7 @@ class BodyTrial(_JobTrial):
 
     def _begin(self, number: int) -> Iterator[object]:
         self._tally = {"total": 1, "ended": 0, "failed": 0, "fraction": 0.0, "error": ""}
-        return self._made(self._job.sources[number])
+        return self._made(self._job.bodies[number])
 
     def _made(self, source: BodySource) -> Iterator[object]:
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -122,14 +127,25 @@ class BodyTrial(_JobTrial):
 
 
 class BoardCallback(tune.Callback):
-    """Shows reports on a board. Ray pickles its callbacks; the copy has no board and stays silent."""
+    """Shows reports on a board. Ray pickles its callbacks; the copy has no board and stays silent.
+
+    Attributes:
+        errors: number of a trial -> the last error that it reported.
+        died: id of a trial that Tune gave up -> its number; a worker that dies at once leaves no report to say it.
+    """
 
     def __init__(self, board: Board | None = None) -> None:
         self._board = board
         self.errors: dict[int, str] = {}
+        self.died: dict[str, int] = {}
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"_board": None, "errors": {}}
+        return {"_board": None, "errors": {}, "died": {}}
+
+    def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        """Ray's hook after the last failure of a trial."""
+        del iteration, trials, info
+        self.died[trial.trial_id] = trial.config["number"]
 
     def on_trial_result(
         self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
@@ -184,8 +200,10 @@ def fit(
             ),
         )
         results = tuner.fit()
-    died = {result.config["number"]: _explained(result.error) for result in results if result.error and result.config}
-    return callback.errors | died
+    for result in results:
+        if result.error:
+            callback.errors[callback.died[Path(result.path).name]] = _explained(result.error)
+    return callback.errors
 
 
 def _explained(error: Exception) -> str:

@@ -1,0 +1,28 @@
+"""One Ray runtime for all tests that need it: starting one takes several seconds."""
+
+import shutil
+import tempfile
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def ray_runtime():
+    """A private runtime with two processors, which launches find and use."""
+    import ray
+
+    from study.cluster import ENVIRONMENT
+
+    # Ray's sockets allow about a hundred characters of path, fewer than pytest's folders have.
+    folder = Path(tempfile.mkdtemp(prefix="ray-"))
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in ENVIRONMENT.items():
+            patch.setenv(name, value)
+        ray.init(
+            address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, _temp_dir=str(folder),
+            object_store_memory=128 << 20,
+        )  # fmt: skip
+        yield ray
+        ray.shutdown()
+    shutil.rmtree(folder, ignore_errors=True)
