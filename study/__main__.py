@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from study.errors import UserError, one_line, unknown_name
+from study.errors import LedgerWarning, UserError, one_line, unknown_name
 
 if TYPE_CHECKING:
     from study.reply import Reply
@@ -40,6 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     with warnings.catch_warnings():
         warnings.showwarning = _show_warning
+        warnings.simplefilter("always", LedgerWarning)
         try:
             args = _parse(arguments)
             reply = _answer(args, ["study", *arguments])

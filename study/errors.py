@@ -1,4 +1,4 @@
-"""A user's mistake, told in one line that names the near misses."""
+"""A user's mistake, told in one line that names the near misses; and what a user should know but need not mend."""
 
 import difflib
 from collections.abc import Iterable
@@ -6,6 +6,10 @@ from collections.abc import Iterable
 
 class UserError(ValueError):
     """What was given, what is allowed, what to do: one line; the command line turns it into exit code 2."""
+
+
+class LedgerWarning(UserWarning):
+    """A file in the ledger that cannot be read; it is left out until `Ledger.compact` sets it aside."""
 
 
 def unknown_name(what: str, given: str, allowed: Iterable[str]) -> UserError:

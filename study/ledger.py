@@ -21,7 +21,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from study.errors import UserError, one_line
+from study.errors import LedgerWarning, UserError, one_line
 from study.ledger_parts import Damaged, Key, Parts, keys_of, of_attempts, one_row_each, pairs, parse, to_bytes, winners
 from study.ledger_schema import CURVES, FINAL, RUNS, STATUSES, to_table
 from study.spec import ENGINE_VERSION, SCHEMA_VERSION
@@ -30,10 +30,6 @@ from study.storage import Storage, open_storage
 MARKER = "ledger.json"
 _MARKER = {"ledger": "fpt-study", "schema_version": SCHEMA_VERSION}
 _SCHEMAS = {"runs": RUNS, "curves": CURVES}
-
-
-class LedgerWarning(UserWarning):
-    """A file in the ledger that cannot be read; it is left out until `compact` sets it aside."""
 
 
 class Ledger:

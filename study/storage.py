@@ -89,7 +89,7 @@ class LocalStorage:
         """See `Storage`."""
         try:
             return sorted(path.name for path in (self.root / folder).iterdir() if not path.name.startswith("."))
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return []
 
     def read(self, path: str) -> bytes:

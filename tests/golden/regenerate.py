@@ -27,8 +27,8 @@ def columns_text() -> str:
     """The two schemas as Markdown tables."""
     head = (
         "# Columns of the ledger\n\nWritten by `python tests/golden/regenerate.py` from `study/ledger_schema.py`; the "
-        "same texts are in the metadata of the Parquet files. A column that may be null is null where the value is unknown "
-        "or does not apply. Accuracies are fractions from 0 to 1.\n"
+        "same texts are in the metadata of the Parquet files. A column that may be null is null where the value is "
+        "unknown or does not apply. Accuracies are fractions from 0 to 1.\n"
     )
     runs = "One row per run that ended (`OUT/runs/*.parquet`)."
     curves = "One row per evaluation (`OUT/curves/*.parquet`); join on `run_id` and `attempt`."

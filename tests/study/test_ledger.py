@@ -16,8 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from study import ledger_parts
-from study.errors import UserError
-from study.ledger import Ledger, LedgerWarning, read_curves, read_runs
+from study.errors import LedgerWarning, UserError
+from study.ledger import Ledger, read_curves, read_runs
 from study.ledger_schema import CURVES, RUNS, SPEC_COLUMNS
 from study.spec import RunSpec
 
