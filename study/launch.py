@@ -6,13 +6,10 @@ cluster, and costs nothing when all is done: ray and torch are imported where th
 
 from __future__ import annotations
 
-import hashlib
-import json
 import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +17,7 @@ from study.cluster import connected
 from study.errors import UserError
 from study.ledger import Ledger
 from study.packing import Device, Pack, make_packs
-from study.provenance import git_revision, versions
+from study.provenance import git_revision, manifest
 from study.spec import RunSpec
 
 if TYPE_CHECKING:
@@ -84,7 +81,8 @@ def run_grid(
     if todo:
         launch = _prepare(ledger, todo)
         ledger.prepare()
-        _write_manifest(ledger, specs, grid_name=grid_name, command=command)
+        path, document = manifest(specs, grid_name=grid_name, command=command)
+        ledger.storage.commit(path, document)
         with connected(address):
             needed = {source.key: source for source in launch.sources.values()}
             launch.body_errors.update(_make_bodies(ledger, list(needed.values())))
@@ -161,21 +159,6 @@ def _prepare(ledger: Ledger, todo: Sequence[RunSpec]) -> _Launch:
             continue
     sources = {run.run_id: source for run in todo if (source := bodies.resolve(run)) is not None}
     return _Launch(ledger, work, sources, {})
-
-
-def _write_manifest(ledger: Ledger, specs: Sequence[RunSpec], *, grid_name: str, command: str) -> None:
-    """Keep what was asked for: one document per different grid."""
-    ids = "\n".join(sorted(spec.run_id for spec in specs))
-    document = {
-        "grid": grid_name,
-        "command": command,
-        "git_revision": git_revision(),
-        "versions": versions(),
-        "launched_at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "runs": [json.loads(spec.to_json()) | {"run_id": spec.run_id} for spec in specs],
-    }
-    path = f"manifest/{hashlib.sha256(ids.encode()).hexdigest()[:16]}.json"
-    ledger.storage.commit(path, json.dumps(document, indent=1).encode())
 
 
 def _make_bodies(ledger: Ledger, sources: Sequence[BodySource]) -> dict[str, str]:

@@ -19,11 +19,11 @@ from torch import nn
 from models import TRAINABLE
 from models.bodies import Architecture, architecture
 from models.cost import cost
-from models.initialise import DRAWN_INITS, body_state, input_layer, output_layer
 from study.batches import derive_seed
 from study.objectives.base import Objective
 from study.objectives.bit_memory import bit_memory
 from study.objectives.language import language
+from study.pretraining_model import PretrainingModel
 from study.recipes import Recipe
 from tasks.base import Batch
 from tasks.corpora import Corpus
@@ -31,7 +31,6 @@ from tasks.corpora import Corpus
 _BETAS = (0.9, 0.95)
 _FINAL_LR = 0.05
 """Learning rate at the last step, as a share of the highest."""
-_EMBEDDING_DEVIATION = 0.02
 _NUM_EVALUATIONS = 5
 _EVALUATION_EXAMPLES = 128
 
@@ -76,63 +75,6 @@ class Pretrained:
     source: dict[str, str]
 
 
-class _Model(nn.Module):
-    """Input layer, positions, body and output layer of one pretraining."""
-
-    def __init__(self, body: Architecture, objective: Objective, *, seed: int, dropout: float) -> None:
-        super().__init__()
-        layout, self.layout = objective.layout, objective.layout
-        generator = torch.Generator().manual_seed(derive_seed("pretraining layers", seed))
-        init = "random-scaled" if body.residual_projections else "random"
-        assert init in DRAWN_INITS
-        state = body_state(body, init, seed=seed)
-        self.core = body.build(dropout=dropout)
-        _use_fused_gelu(self.core)
-        self.core.load_state_dict({name: state[name] for name in body.core_shapes}, strict=False)
-        self.position_name = body.position_name
-        self.positions = nn.Parameter(state[body.position_name]) if body.position_name else None
-        first = input_layer(
-            num_features=layout.num_features,
-            num_symbols=layout.num_symbols,
-            width=body.width,
-            gain=math.sqrt(2),
-            generator=generator,
-        )
-        if layout.num_symbols is not None:
-            first["weight"].normal_(0.0, _EMBEDDING_DEVIATION, generator=generator)
-        num_outputs = layout.num_targets * layout.num_classes
-        last = output_layer(width=body.width, num_outputs=num_outputs, generator=generator)
-        self.input = nn.ParameterDict(first)
-        self.output = nn.ParameterDict({} if objective.ties_output else last)
-        self.dropout = nn.Dropout(dropout)
-
-    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
-        """[N, T, F] or [N, T] -> logits [N, R * M, C]."""
-        weight = self.input["weight"]
-        is_symbols = self.layout.num_symbols is not None
-        hidden = F.embedding(inputs, weight) if is_symbols else F.linear(inputs, weight, self.input["bias"])
-        if self.positions is not None:
-            hidden = hidden + self.positions[: self.layout.num_tokens]
-        read = self.core(self.dropout(hidden))[:, -self.layout.num_readouts :]
-        logits = F.linear(read, self.output["weight"], self.output["bias"]) if self.output else F.linear(read, weight)
-        return logits.reshape(len(inputs), -1, self.layout.num_classes).float()
-
-    def body(self) -> dict[str, torch.Tensor]:
-        """The body's tensors, copied to the CPU."""
-        state = {name: tensor.detach().float().cpu().clone() for name, tensor in self.core.named_parameters()}
-        if self.position_name and self.positions is not None:
-            state[self.position_name] = self.positions.detach().float().cpu().clone()
-        return state
-
-
-def _use_fused_gelu(core: nn.Module) -> None:
-    """transformers' `gelu_new` in one kernel: equal to rounding, and on a CPU the whole step takes a quarter less."""
-    for path, module in list(core.named_modules()):
-        if type(module).__name__ == "NewGELUActivation":
-            parent, _, name = path.rpartition(".")
-            setattr(core.get_submodule(parent), name, nn.GELU(approximate="tanh"))
-
-
 def pretrain(recipe: Recipe, *, corpus: Corpus | None, device: torch.device) -> Iterator[Progress | Pretrained]:
     """Train a body from scratch; yields its curve, the untrained model included, and last the body.
 
@@ -149,7 +91,7 @@ def pretrain(recipe: Recipe, *, corpus: Corpus | None, device: torch.device) -> 
     objective = objective_of(recipe, corpus)
     body = architecture(recipe.body, size=recipe.size)
     torch.manual_seed(derive_seed("pretraining dropout", recipe.seed))
-    model = _Model(body, objective, seed=recipe.seed, dropout=recipe.dropout).to(device)
+    model = PretrainingModel(body, objective, seed=recipe.seed, dropout=recipe.dropout).to(device)
     precision = precision_on(device)
     yield from _updates(model, objective, recipe, device, precision)
     yield Pretrained(
@@ -195,7 +137,7 @@ def precision_on(device: torch.device) -> str:
 
 
 def _updates(
-    model: _Model, objective: Objective, recipe: Recipe, device: torch.device, precision: str
+    model: PretrainingModel, objective: Objective, recipe: Recipe, device: torch.device, precision: str
 ) -> Iterator[Progress]:
     parameters = list(model.parameters())
     groups = [
@@ -249,7 +191,7 @@ def lr_factor(step: int, recipe: Recipe) -> float:
 
 
 @torch.no_grad()
-def _held_out(model: _Model, batch: Batch) -> tuple[float, float]:
+def _held_out(model: PretrainingModel, batch: Batch) -> tuple[float, float]:
     """Mean loss in nats and accuracy over the held-out set, without dropout."""
     model.eval()
     total_loss = total_right = 0.0

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.metadata
+import json
 import platform
 import subprocess
+from collections.abc import Sequence
+from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from study.spec import RunSpec
 
 if TYPE_CHECKING:
     import torch
@@ -44,6 +50,21 @@ def versions() -> dict[str, str]:
         except importlib.metadata.PackageNotFoundError:
             continue
     return found
+
+
+def manifest(specs: Sequence[RunSpec], *, grid_name: str, command: str) -> tuple[str, bytes]:
+    """What was asked for, as a file of the ledger: its path, one for each different set of runs, and its JSON."""
+    ids = "\n".join(sorted(spec.run_id for spec in specs))
+    document = {
+        "grid": grid_name,
+        "command": command,
+        "git_revision": git_revision(),
+        "versions": versions(),
+        "launched_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "runs": [json.loads(spec.to_json()) | {"run_id": spec.run_id} for spec in specs],
+    }
+    name = hashlib.sha256(ids.encode()).hexdigest()[:16]
+    return f"manifest/{name}.json", json.dumps(document, indent=1).encode()
 
 
 def device_name(device: torch.device) -> str:

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from models.bodies import architecture, position_table
 from study.errors import UserError
 from study.objectives.language import language
-from study.pretrain import Pretrained, _Model, lr_factor, objective_of, precision_on, pretrain
+from study.pretrain import Pretrained, lr_factor, objective_of, precision_on, pretrain
+from study.pretraining_model import PretrainingModel
 from study.recipes import Recipe, recipe_for
 from tasks.corpora import Corpus, text_corpus
 
@@ -109,7 +110,7 @@ def test_the_pretrained_model_computes_what_its_state_computes_in_the_plain_body
     recipe = _short("bit-memory")
     objective = objective_of(recipe, None)
     whole = architecture("gpt2", size="nano")
-    model = _Model(whole, objective, seed=0, dropout=0.0).eval()
+    model = PretrainingModel(whole, objective, seed=0, dropout=0.0).eval()
     state = model.body()
     plain = whole.build(attention="eager", dropout=0.0).eval()
     plain.load_state_dict({name: state[name] for name in whole.core_shapes}, strict=False)
