@@ -38,11 +38,10 @@ def _run(args: argparse.Namespace, command: list[str]) -> Reply:
 
     runs = _runs(args)
     finished = Ledger(args.out).finished()
-    if todo := [run for run in runs if finished.get(run.run_id) not in FINAL]:
+    if named := [run for run in runs if run.has_checkpoint and finished.get(run.run_id) not in FINAL]:
         from study import preflight
 
-        preflight.resolve(todo)
-        preflight.check_checkpoints(todo)
+        preflight.check_checkpoints(named)
     run_grid(
         runs,
         out=args.out,

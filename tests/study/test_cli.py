@@ -120,6 +120,19 @@ def test_damaged_data_are_refused(
     assert str(folder) in line and not (tmp_path / "out").exists()
 
 
+def test_damaged_checkpoints_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str], no_launch: None) -> None:
+    from models.bodies import architecture
+
+    folder = tmp_path / "body"
+    folder.mkdir()
+    (folder / "config.json").write_text(architecture("gpt2", size="nano").config.to_json_string())
+    (folder / "model.safetensors").write_bytes(b"\x10\x00")
+    file = tmp_path / "mine.py"
+    file.write_text(TINY.replace('"nano", "init": "random"', f'None, "init": "checkpoint:{folder}"'))
+    line = refused(["run", f"{file}:tiny", "--out", str(tmp_path / "out")], capsys)
+    assert "model.safetensors" in line and not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize("command", ["run", "status", "plan", "report"])
 def test_foreign_folders_are_refused_and_left_alone(
     command: str, grid: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], no_launch: None

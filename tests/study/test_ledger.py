@@ -193,6 +193,20 @@ def test_a_part_that_arrives_during_compaction_stays(ledger: Ledger, monkeypatch
     assert set(ledger.finished()) == {spec(seed).run_id for seed in (0, 1, 5)} and ledger.curves().num_rows == 1
 
 
+def test_curves_whose_row_comes_after_a_compaction_stay(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    ledger.append([row(1)], [curve(1)], "other")
+    commit = ledger.storage.commit
+
+    def compacted_between(path: str, data: bytes) -> bool:
+        if path.startswith("runs/"):
+            Ledger(ledger.uri).compact()
+        return commit(path, data)
+
+    monkeypatch.setattr(ledger.storage, "commit", compacted_between)
+    ledger.append([row(0)], [curve(0)], "pack")
+    assert ledger.curves().num_rows == 2
+
+
 def test_a_part_merged_away_while_it_is_read_is_not_missed(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
     for seed in range(3):
         ledger.append([row(seed)], [], f"p{seed}")
