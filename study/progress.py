@@ -48,7 +48,7 @@ class Board:
         self._console = console or Console(stderr=True)
         self._parts: dict[int, Part] = {}
         self._told: set[str] = set()
-        self._live: Live | None = None
+        self._last_text = ""
         self._started = self._last_line = time.monotonic()
 
     @contextmanager
@@ -56,13 +56,11 @@ class Board:
         """Show the board during the block, and its last state after it."""
         self._started = time.monotonic()
         if self._console.is_terminal:
-            with Live(self._text(), console=self._console, refresh_per_second=4) as self._live:
+            with Live(get_renderable=self._text, console=self._console, refresh_per_second=2):
                 yield
-                self._live.update(self._text())
-            self._live = None
         else:
             yield
-            self._console.print(self._text(), soft_wrap=True)
+            self._print()
 
     def update(self, number: int, part: Part) -> None:
         """Take in the latest state of a part."""
@@ -70,11 +68,16 @@ class Board:
         if part.error and part.error not in self._told:
             self._told.add(part.error)
             self._console.print(f"failed: {part.error}", soft_wrap=True, markup=False, highlight=False)
-        if self._live is not None:
-            self._live.update(self._text())
-        elif time.monotonic() - self._last_line > _PLAIN_SECONDS:
-            self._last_line = time.monotonic()
-            self._console.print(self._text(), soft_wrap=True)
+        if not self._console.is_terminal and time.monotonic() - self._last_line > _PLAIN_SECONDS:
+            self._print()
+
+    def _print(self) -> None:
+        """A plain line, unless nothing has changed since the last one."""
+        self._last_line = time.monotonic()
+        line = self._text().plain
+        if line != self._last_text:
+            self._last_text = line
+            self._console.print(line, soft_wrap=True, highlight=False)
 
     def seconds_left(self) -> float | None:
         """Estimate from the work done so far; None while too little is."""

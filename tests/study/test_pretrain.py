@@ -18,6 +18,15 @@ from tasks.corpora import Corpus, text_corpus
 CPU = torch.device("cpu")
 
 
+@pytest.fixture(autouse=True, scope="module")
+def _one_thread():
+    """As in a trial; on a busy machine a second thread makes steps as small as these many times slower."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture
 def corpus(tmp_path) -> Corpus:
     """Held-out bytes never occur in the training part."""
@@ -80,8 +89,8 @@ def test_language_pretraining_learns_and_is_measured_in_bits_per_byte(mixed):
 
 def test_bit_memory_pretraining_passes_the_floor():
     args = (("num_patterns", 1), ("num_bits", 8), ("patch_size", 8))
-    curve, _ = _run(_short("bit-memory", num_steps=150, task_args=args, batch_size=32), None)
-    assert curve[-1].held_out_metric > 0.8  # one pattern: what is hidden in the query stands before it
+    curve, _ = _run(_short("bit-memory", num_steps=60, task_args=args, batch_size=32), None)
+    assert curve[-1].held_out_metric > 0.95  # one pattern: what is hidden in the query stands before it
 
 
 def test_equal_recipes_make_bit_identical_bodies_and_seeds_differ(mixed):

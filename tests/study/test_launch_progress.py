@@ -1,0 +1,62 @@
+import io
+
+import pytest
+from rich.console import Console
+
+from study import progress
+from study.progress import Board, Part
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """A clock that the test moves."""
+    now = [1000.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    return now
+
+
+def _board(text: io.StringIO, is_terminal: bool = False) -> Board:
+    console = Console(file=text, force_terminal=is_terminal, width=120)
+    return Board("runs", work=[1.0, 3.0], total=4, console=console)
+
+
+def test_the_remaining_time_follows_the_work_not_the_number_of_parts(clock):
+    board = _board(io.StringIO())
+    with board.shown():
+        assert board.seconds_left() is None
+        clock[0] += 60
+        board.update(0, Part(ended=1, failed=0, fraction=1.0, error=""))
+        assert board.seconds_left() == pytest.approx(180)
+        board.update(1, Part(ended=0, failed=0, fraction=1 / 3, error=""))
+        assert board.seconds_left() == pytest.approx(60)
+
+
+def test_plain_lines_come_now_and_then_and_once_at_the_end(clock):
+    text = io.StringIO()
+    board = _board(text)
+    with board.shown():
+        for second in range(1, 61):
+            clock[0] += 1
+            board.update(0, Part(ended=second // 30, failed=0, fraction=second / 60, error=""))
+    lines = text.getvalue().splitlines()
+    assert len(lines) == 2
+    assert lines[0].startswith("1 of 4 runs, 1 trials at work, 0:31 so far, about")
+    assert lines[-1].startswith("2 of 4 runs, 0 trials at work, 1:00 so far")
+
+
+def test_each_reason_of_a_failure_is_told_once(clock):
+    text = io.StringIO()
+    board = _board(text)
+    with board.shown():
+        for number in (0, 1, 1):
+            board.update(number, Part(ended=2, failed=1, fraction=1.0, error="no [file] there"))
+    assert text.getvalue().count("failed: no [file] there\n") == 1
+    assert "4 of 4 runs, 0 trials at work, 2 failed" in text.getvalue()
+
+
+def test_a_terminal_gets_a_live_line(clock):
+    text = io.StringIO()
+    board = _board(text, is_terminal=True)
+    with board.shown():
+        board.update(0, Part(ended=2, failed=0, fraction=1.0, error=""))
+    assert "2 of 4 runs" in text.getvalue()
