@@ -18,16 +18,16 @@ env: .venv/installed
 env-dev: .venv/installed-dev
 
 .venv/bin/python:
-	$(PYTHON) -c 'import sys; sys.exit(0 if (3, 11) <= sys.version_info[:2] <= (3, 13) else "Python 3.11, 3.12 or 3.13 is needed, this is " + sys.version.split()[0] + "; name one with: make PYTHON=python3.12 ...")'
+	@$(PYTHON) -c 'import sys; sys.exit(0 if (3, 11) <= sys.version_info[:2] <= (3, 13) else "Python 3.11, 3.12 or 3.13 is needed, this is " + sys.version.split()[0] + "; name one with: make PYTHON=python3.12 ...")'
 	$(PYTHON) -m venv .venv
 
 .venv/installed: .venv/bin/python pyproject.toml constraints.txt
 	$(PIP) -e .
-	touch $@
+	@touch $@
 
 .venv/installed-dev: .venv/bin/python pyproject.toml constraints.txt
 	$(PIP) -e '.[dev]'
-	touch .venv/installed $@
+	@touch .venv/installed $@
 
 quickstart: env
 	$(BIN)/study run quickstart --out $(OUT)

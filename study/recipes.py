@@ -65,11 +65,11 @@ _LANGUAGE_NANO = Recipe(
     objective="language",
     body="gpt2",
     size="nano",
-    num_steps=1400,
+    num_steps=1100,
     batch_size=8,
     num_tokens=64,
     lr=4e-3,
-    warmup_steps=70,
+    warmup_steps=55,
     weight_decay=0.1,
 )
 # The paper's five strings, but of 100 bits in patches of 20: 30 tokens, so that a step is cheap, and half of a patch
@@ -79,12 +79,12 @@ _BIT_MEMORY_NANO = Recipe(
     objective="bit-memory",
     body="gpt2",
     size="nano",
-    num_steps=1000,
+    num_steps=700,
     batch_size=16,
     num_tokens=None,
     task_args=(("num_patterns", 5), ("num_bits", 100), ("patch_size", 20)),
     lr=3e-3,
-    warmup_steps=50,
+    warmup_steps=35,
     weight_decay=0.01,
 )
 _NANO = {"language": _LANGUAGE_NANO, "bit-memory": _BIT_MEMORY_NANO}

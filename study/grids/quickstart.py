@@ -14,27 +14,33 @@ DROPOUT = 0.0
 # Short sequences and few steps, so that 108 runs and two pretrained bodies fit into ten minutes on two cores; long
 # enough that pretrained and random bodies are told apart under `fpt`.
 TASKS: dict[str, dict[str, Any]] = {
-    "digits": {"num_steps": 150},
-    "bit-xor": {"num_steps": 300, "task_args": {"num_valid_examples": 256, "num_test_examples": 512}},
+    "digits": {"num_steps": 120},
+    "bit-xor": {"num_steps": 300, "task_args": {"num_valid_examples": 128, "num_test_examples": 512}},
     "bit-memory": {
-        "num_steps": 160,
-        "task_args": {"num_patterns": 2, "num_bits": 60, "patch_size": 10, "num_valid_examples": 128},
+        "num_steps": 140,
+        "task_args": {
+            "num_patterns": 2,
+            "num_bits": 60,
+            "patch_size": 10,
+            "num_valid_examples": 64,
+            "num_test_examples": 128,
+        },
     },
     "listops": {
-        "num_steps": 240,
+        "num_steps": 200,
         "task_args": {
             "min_length": 5,
             "max_length": 20,
             "max_depth": 3,
             "max_args": 4,
             "max_tokens": 20,
-            "num_train_examples": 1_000,
-            "num_valid_examples": 250,
-            "num_test_examples": 1_000,
+            "num_train_examples": 800,
+            "num_valid_examples": 150,
+            "num_test_examples": 500,
         },
     },
 }
-NUM_EVALUATIONS = 5
+NUM_EVALUATIONS = 4
 
 
 def quickstart() -> list[RunSpec]:
