@@ -1,7 +1,7 @@
 # Everything on a fresh machine with Python 3.11-3.13 and pip; nothing outside this folder is changed.
 #   make quickstart   install, run the small study, write its report
 #   make test         install with development tools, run the tests
-#   make check        format, lint, types, tests: what continuous integration runs
+#   make check        format, lint, types (make lint), tests: what continuous integration runs
 #   make bench        the throughput table of this machine
 
 PYTHON ?= python3
@@ -12,7 +12,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-com
 # pip's progress on dependencies is noise; a missing package index is still an error.
 export PIP_ROOT_USER_ACTION = ignore
 
-.PHONY: env env-dev quickstart test check bench clean
+.PHONY: env env-dev quickstart test lint check bench clean
 
 env: .venv/installed
 env-dev: .venv/installed-dev
@@ -36,11 +36,12 @@ quickstart: env
 test: env-dev
 	$(BIN)/python -m pytest
 
-check: env-dev
+lint: env-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/pyright
-	$(BIN)/python -m pytest
+
+check: lint test
 
 bench: env-dev
 	$(BIN)/python benchmarks/throughput.py --write benchmarks/throughput.md

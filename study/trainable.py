@@ -21,6 +21,7 @@ from ray import tune
 from ray.exceptions import RayTaskError
 from ray.tune.experiment import Trial
 
+from study.allocator import keep_freed_memory
 from study.bodies import BodySource, make_body
 from study.errors import one_line
 from study.execution import FAILURES, Execution, Origin
@@ -60,6 +61,7 @@ class _JobTrial(tune.Trainable):
         assert job is not None
         self._job = job
         self._ledger = Ledger(job.out)
+        keep_freed_memory()
         self._start(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:

@@ -1,4 +1,4 @@
-"""For every test: one thread per process, because the machine's cores are shared by test processes and Ray's workers."""
+"""For every test: one thread per process, because test processes and Ray's workers share the machine's cores."""
 
 import os
 

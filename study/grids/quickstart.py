@@ -14,29 +14,29 @@ DROPOUT = 0.0
 # Short sequences and few steps, so that 108 runs and two pretrained bodies fit into ten minutes on two cores; long
 # enough that pretrained and random bodies are told apart under `fpt`.
 TASKS: dict[str, dict[str, Any]] = {
-    "digits": {"num_steps": 120},
+    "digits": {"num_steps": 100, "num_train_examples": 400},
     "bit-xor": {"num_steps": 300, "task_args": {"num_valid_examples": 128, "num_test_examples": 512}},
     "bit-memory": {
-        "num_steps": 140,
+        "num_steps": 120,
         "task_args": {
             "num_patterns": 2,
-            "num_bits": 60,
+            "num_bits": 40,
             "patch_size": 10,
             "num_valid_examples": 64,
             "num_test_examples": 128,
         },
     },
     "listops": {
-        "num_steps": 200,
+        "num_steps": 180,
         "task_args": {
-            "min_length": 5,
-            "max_length": 20,
-            "max_depth": 3,
+            "min_length": 4,
+            "max_length": 12,
+            "max_depth": 2,
             "max_args": 4,
-            "max_tokens": 20,
-            "num_train_examples": 800,
-            "num_valid_examples": 150,
-            "num_test_examples": 500,
+            "max_tokens": 12,
+            "num_train_examples": 600,
+            "num_valid_examples": 120,
+            "num_test_examples": 400,
         },
     },
 }
