@@ -16,4 +16,4 @@ def keep_freed_memory() -> bool:
     time: evaluating a nano body spent 22-27 % of its processor time in the kernel, and 1 % with this.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    return mallopt is not None and all([mallopt(parameter, value) for parameter, value in _VALUES.items()])
+    return mallopt is not None and all(mallopt(parameter, value) for parameter, value in _VALUES.items())
