@@ -66,11 +66,11 @@ _LANGUAGE_NANO = Recipe(
     objective="language",
     body="gpt2",
     size="nano",
-    num_steps=1100,
+    num_steps=900,
     batch_size=8,
     num_tokens=64,
     lr=4e-3,
-    warmup_steps=55,
+    warmup_steps=45,
     weight_decay=0.1,
 )
 # The paper's five strings, but of 100 bits in patches of 20: 30 tokens, so that a step is cheap, and half of a patch
@@ -80,12 +80,12 @@ _BIT_MEMORY_NANO = Recipe(
     objective="bit-memory",
     body="gpt2",
     size="nano",
-    num_steps=700,
+    num_steps=600,
     batch_size=16,
     num_tokens=None,
     task_args=(("num_patterns", 5), ("num_bits", 100), ("patch_size", 20)),
     lr=3e-3,
-    warmup_steps=35,
+    warmup_steps=30,
     weight_decay=0.01,
 )
 _NANO = {"language": _LANGUAGE_NANO, "bit-memory": _BIT_MEMORY_NANO}

@@ -14,10 +14,10 @@ DROPOUT = 0.0
 # Short sequences and few steps, so that 108 runs and two pretrained bodies fit into ten minutes on two cores; long
 # enough that pretrained and random bodies are told apart under `fpt`.
 TASKS: dict[str, dict[str, Any]] = {
-    "digits": {"num_steps": 100, "num_train_examples": 400},
-    "bit-xor": {"num_steps": 300, "task_args": {"num_valid_examples": 128, "num_test_examples": 512}},
+    "digits": {"num_steps": 80, "num_train_examples": 400},
+    "bit-xor": {"num_steps": 280, "task_args": {"num_valid_examples": 128, "num_test_examples": 512}},
     "bit-memory": {
-        "num_steps": 120,
+        "num_steps": 100,
         "task_args": {
             "num_patterns": 2,
             "num_bits": 40,
@@ -27,7 +27,7 @@ TASKS: dict[str, dict[str, Any]] = {
         },
     },
     "listops": {
-        "num_steps": 180,
+        "num_steps": 140,
         "task_args": {
             "min_length": 4,
             "max_length": 12,
