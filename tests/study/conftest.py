@@ -9,7 +9,7 @@ import pytest
 
 @pytest.fixture(scope="session")
 def ray_runtime():
-    """A private runtime with two processors, which launches find and use."""
+    """A private runtime with two processors, which launches find and use; its workers have no data sets."""
     import ray
 
     from study.cluster import ENVIRONMENT
@@ -21,7 +21,7 @@ def ray_runtime():
             patch.setenv(name, value)
         ray.init(
             address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, _temp_dir=str(folder),
-            object_store_memory=128 << 20,
+            object_store_memory=128 << 20, runtime_env={"env_vars": {"STUDY_DATA": str(folder / "no-data")}},
         )  # fmt: skip
         yield ray
         ray.shutdown()

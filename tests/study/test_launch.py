@@ -27,7 +27,8 @@ def grid(num_seeds: int = 1, **changes) -> list[RunSpec]:
 
 
 @pytest.mark.ray
-def test_a_grid_ends_with_a_row_for_every_run(ray_runtime, tmp_path, capfd):
+def test_a_grid_ends_with_a_row_for_every_run(ray_runtime, tmp_path, capfd, monkeypatch):
+    monkeypatch.setenv("STUDY_DATA", str(tmp_path / "no-data"))
     out = str(tmp_path / "out")
     missing = grid(task="mnist", task_args={}, num_layers=1)
     specs = [*grid(3), *grid(1, train_set="full"), *missing]
