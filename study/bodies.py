@@ -100,7 +100,7 @@ def load_body(
     """
     if spec.has_checkpoint or (source is None and spec.init not in (*DRAWN_INITS, *DERIVED_INITS)):
         return _checkpoint(spec)
-    body = architecture(spec.body, size=spec.size, num_layers=spec.num_layers)
+    body = architecture(spec.body, size=spec.size, num_layers=spec.num_layers, protocol=spec.protocol)
     if spec.init in DRAWN_INITS:
         return body, body_state(body, spec.init, seed=spec.body_seed)
     if source is not None:

@@ -60,7 +60,7 @@ def resolve(runs: Iterable[RunSpec]) -> list[Priced]:
         task_key = (run.task, run.protocol, run.task_args)
         if task_key not in tasks:
             tasks[task_key] = make_task(run.task, protocol=run.protocol, args=run.task_args)
-        body_key = (run.body, run.size, run.num_layers, run.init if run.has_checkpoint else None)
+        body_key = (run.body, run.size, run.num_layers, run.protocol, run.init if run.has_checkpoint else None)
         if body_key not in bodies:
             bodies[body_key] = _architecture(run)
         task, body = tasks[task_key], bodies[body_key]
@@ -86,7 +86,7 @@ def check_checkpoints(runs: Iterable[RunSpec]) -> None:
 def _architecture(run: RunSpec) -> Architecture:
     if run.has_checkpoint:
         return checkpoint_architecture(run.init, body=run.body, num_layers=run.num_layers)
-    return architecture(run.body, size=run.size, num_layers=run.num_layers)
+    return architecture(run.body, size=run.size, num_layers=run.num_layers, protocol=run.protocol)
 
 
 def _check_length(run: RunSpec, num_tokens: int, body: Architecture) -> None:

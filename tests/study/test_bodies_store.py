@@ -155,3 +155,13 @@ def test_random_bodies_need_no_store(storage):
     _, state = load_body(_spec(init="random", body_seed=2), storage)
     _, again = load_body(replace(_spec(init="random", body_seed=2), seed=9), storage)
     assert all(torch.equal(state[name], again[name]) for name in state)
+
+
+@pytest.mark.parametrize(("protocol", "is_as_released"), [("paper", True), ("fixed", False)])
+def test_a_run_gets_its_protocols_lstm(storage, protocol, is_as_released):
+    spec = RunSpec(
+        task="bit-xor", protocol=protocol, body="lstm", size="nano", init="random", num_steps=1, eval_every_steps=1
+    )
+    body, state = load_body(spec, storage, None)
+    assert body.config.is_as_released == is_as_released
+    assert (state["layers.0.norm_cell.weight"] == 1).all().item() != is_as_released
