@@ -14,8 +14,6 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 import safetensors.torch
@@ -24,13 +22,13 @@ import torch
 from models.bodies import Architecture, architecture
 from models.initialise import DERIVED_INITS, DRAWN_INITS, body_state
 from models.weights import load_checkpoint, pinned
+from study.objectives.make import data_of
 from study.pretrain import Pretrained, Progress, pretrain
 from study.provenance import device_name, versions
-from study.recipes import OWN_LANGUAGE_SIZES, Recipe, recipe_for
+from study.recipes import Recipe, recipe_of_run
 from study.spec import RunSpec
 from study.storage import Storage
-from tasks.corpora import Corpus, text_corpus
-from tasks.files import data_root
+from tasks.source import Source
 
 
 class MissingBody(Exception):
@@ -43,16 +41,16 @@ class BodySource:
 
     Attributes:
         recipe: how it is made.
-        corpus: the text it is made from, None where the data are generated.
+        data: what it is made from, None where the examples are generated.
     """
 
     recipe: Recipe
-    corpus: Corpus | None
+    data: Source | None
 
     @property
     def key(self) -> str:
         """Its folder in the store."""
-        return self.recipe.key(self.corpus.checksum if self.corpus else None)
+        return self.recipe.key(self.data.checksum if self.data else None)
 
     @property
     def name(self) -> str:
@@ -61,26 +59,14 @@ class BodySource:
 
 
 def source_of(recipe: Recipe) -> BodySource:
-    """The recipe with its corpus: today's text in the data folder."""
-    return BodySource(recipe, _corpus(data_root()) if recipe.objective == "language" else None)
+    """The recipe with its data: what lies in the data folder today."""
+    return BodySource(recipe, data_of(recipe))
 
 
 def resolve(spec: RunSpec) -> BodySource | None:
-    """The body of our own that a run needs; None where it is drawn from a seed or loaded from a checkpoint.
-
-    `statistics` and `shuffled` are made from the language body of seed 0: their own seed says how.
-    """
-    is_derived = spec.init in DERIVED_INITS
-    objective = "language" if is_derived else spec.init
-    is_own = objective == "bit-memory" or (objective == "language" and spec.size in OWN_LANGUAGE_SIZES)
-    if not is_own or spec.size is None:
-        return None
-    return source_of(recipe_for(objective, body=spec.body, size=spec.size, seed=0 if is_derived else spec.body_seed))
-
-
-@cache
-def _corpus(root: Path) -> Corpus:
-    return text_corpus(root)
+    """The body of our own that a run needs; None where it is drawn from a seed or loaded from a checkpoint."""
+    recipe = recipe_of_run(spec)
+    return None if recipe is None else source_of(recipe)
 
 
 def load_body(
@@ -160,7 +146,7 @@ def make_body(
     if has_body(storage, source.key):
         return
     curve: list[Progress] = []
-    for event in pretrain(source.recipe, corpus=source.corpus, device=device):
+    for event in pretrain(source.recipe, data=source.data, device=device):
         if isinstance(event, Progress):
             curve.append(event)
             yield event

@@ -1,6 +1,6 @@
 """Making a body: the whole model is trained on one objective, then input and output layer are thrown away.
 
-Yields measurements; knows neither Ray nor files (but for the corpus). AdamW with betas (0.9, 0.95), decay on matrices
+Yields measurements; knows neither Ray nor files (but for its data). AdamW with betas (0.9, 0.95), decay on matrices
 only, gradient clipping and a cosine after a short warm-up, as GPT-3 (Brown et al. 2020, appendix B) and most since.
 """
 
@@ -20,13 +20,12 @@ from models import TRAINABLE
 from models.bodies import Architecture, architecture
 from models.cost import cost
 from study.batches import derive_seed
-from study.objectives.base import Objective
-from study.objectives.bit_memory import bit_memory
-from study.objectives.language import language
+from study.objectives.base import IGNORED, Objective
+from study.objectives.make import make_objective
 from study.pretraining_model import PretrainingModel
 from study.recipes import Recipe
 from tasks.base import Batch
-from tasks.corpora import Corpus
+from tasks.source import Source
 
 _BETAS = (0.9, 0.95)
 _FINAL_LR = 0.05
@@ -75,20 +74,20 @@ class Pretrained:
     source: dict[str, str]
 
 
-def pretrain(recipe: Recipe, *, corpus: Corpus | None, device: torch.device) -> Iterator[Progress | Pretrained]:
+def pretrain(recipe: Recipe, *, data: Source | None, device: torch.device) -> Iterator[Progress | Pretrained]:
     """Train a body from scratch; yields its curve, the untrained model included, and last the body.
 
     Args:
         recipe: what to train and how.
-        corpus: the text, for the objective `language`.
+        data: what `study.objectives.make.data_of` found for it.
         device: where to train.
 
     Raises:
         ValueError: a body without this objective, or a text that is too short.
-        tasks.files.DamagedData: the corpus cannot be read.
+        tasks.files.DamagedData: the data cannot be read.
         FloatingPointError: the loss is no longer finite.
     """
-    objective = objective_of(recipe, corpus)
+    objective = make_objective(recipe, data)
     body = architecture(recipe.body, size=recipe.size)
     torch.manual_seed(derive_seed("pretraining dropout", recipe.seed))
     model = PretrainingModel(body, objective, seed=recipe.seed, dropout=recipe.dropout).to(device)
@@ -101,15 +100,6 @@ def pretrain(recipe: Recipe, *, corpus: Corpus | None, device: torch.device) -> 
         precision=precision,
         source=objective.source,
     )
-
-
-def objective_of(recipe: Recipe, corpus: Corpus | None) -> Objective:
-    """The recipe's objective with its data."""
-    seed = derive_seed("pretraining data", recipe.seed)
-    if recipe.objective == "language":
-        assert corpus is not None and recipe.num_tokens is not None
-        return language(corpus, num_tokens=recipe.num_tokens, seed=seed)
-    return bit_memory(dict(recipe.task_args), seed=seed)
 
 
 def flops_per_step(recipe: Recipe, objective: Objective, body: Architecture) -> float:
@@ -169,7 +159,7 @@ def _updates(
         batch = objective.stream.draw(recipe.batch_size)
         with autocast:
             logits = model(batch.inputs.to(device))
-        loss = F.cross_entropy(logits.flatten(0, 1), batch.targets.to(device).flatten())
+        loss = F.cross_entropy(logits.flatten(0, 1), batch.targets.to(device).flatten(), ignore_index=IGNORED)
         loss.backward()
         nn.utils.clip_grad_norm_(parameters, recipe.clip_norm, foreach=True)
         optimiser.step()
@@ -192,13 +182,14 @@ def lr_factor(step: int, recipe: Recipe) -> float:
 
 @torch.no_grad()
 def _held_out(model: PretrainingModel, batch: Batch) -> tuple[float, float]:
-    """Mean loss in nats and accuracy over the held-out set, without dropout."""
+    """Mean loss in nats and accuracy over the predictions of the held-out set, without dropout."""
     model.eval()
     total_loss = total_right = 0.0
     for start in range(0, len(batch.targets), _EVALUATION_EXAMPLES):
         part = slice(start, start + _EVALUATION_EXAMPLES)
         logits, targets = model(batch.inputs[part]).flatten(0, 1), batch.targets[part].flatten()
-        total_loss += F.cross_entropy(logits, targets, reduction="sum").item()
+        total_loss += F.cross_entropy(logits, targets, ignore_index=IGNORED, reduction="sum").item()
         total_right += (logits.argmax(-1) == targets).sum().item()
     model.train()
-    return total_loss / batch.targets.numel(), total_right / batch.targets.numel()
+    num_predicted = (batch.targets != IGNORED).sum().item()
+    return total_loss / num_predicted, total_right / num_predicted

@@ -9,13 +9,14 @@ from dataclasses import dataclass, replace
 from models import SIZES
 from study.errors import UserError, unknown_name
 from study.objectives import OBJECTIVES
-from study.spec import Scalar, canonical_json
+from study.spec import RunSpec, Scalar, canonical_json
 
 PRETRAINING_VERSION = 1
 """Raised by hand when a change of code may change a body; part of every key."""
 
 # Language models of our own exist where the hub has none.
-OWN_LANGUAGE_SIZES = ("nano", "mini")
+_OWN_LANGUAGE_SIZES = ("nano", "mini")
+_DERIVED_INITS = ("statistics", "shuffled")
 _CAUSAL_BODIES = ("gpt2", "llama")
 
 
@@ -128,3 +129,16 @@ def recipe_for(objective: str, *, body: str, size: str, seed: int = 0, num_steps
     if num_steps is None:
         return recipe
     return replace(recipe, num_steps=num_steps, warmup_steps=recipe.warmup_steps * num_steps // recipe.num_steps)
+
+
+def recipe_of_run(spec: RunSpec) -> Recipe | None:
+    """How the body of our own that a run needs is made; None where it is drawn from a seed or loaded from a checkpoint.
+
+    `statistics` and `shuffled` are made from the language body of seed 0: their own seed says how.
+    """
+    is_derived = spec.init in _DERIVED_INITS
+    objective = "language" if is_derived else spec.init
+    is_own = objective == "bit-memory" or (objective == "language" and spec.size in _OWN_LANGUAGE_SIZES)
+    if not is_own or spec.size is None:
+        return None
+    return recipe_for(objective, body=spec.body, size=spec.size, seed=0 if is_derived else spec.body_seed)

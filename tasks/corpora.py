@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from tasks.files import DamagedData, read_bytes
+from tasks.source import Source
 
 NUM_BYTE_SYMBOLS = 256
 """Vocabulary of the byte tokenizer: every byte is its own symbol."""
@@ -33,17 +34,15 @@ class Text:
 
 
 @dataclass(frozen=True)
-class Corpus:
+class Corpus(Source):
     """A named text whose checksum is known before it is read in full.
 
     Attributes:
         name: "cpython-docs", or "text:" and the names of the files.
-        checksum: SHA-256 over the names and bytes of the sources, 64 hex digits.
+        checksum: over the names and bytes of the sources.
         files: the sources; empty for CPython's documentation.
     """
 
-    name: str
-    checksum: str
     files: tuple[Path, ...] = ()
 
     def read(self) -> Text:

@@ -28,5 +28,6 @@ def bit_memory(task_args: Mapping[str, int | float | str | bool], *, seed: int) 
         metric="accuracy",
         measure=lambda _loss, accuracy: accuracy,
         is_better_lower=False,
+        baseline=0.75,
         source={"corpus": f"generated, {', '.join(f'{name} {value}' for name, value in task_args.items())}"},
     )

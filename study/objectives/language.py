@@ -51,8 +51,15 @@ def language(corpus: Corpus, *, num_tokens: int, seed: int) -> Objective:
         metric="bits_per_byte",
         measure=lambda loss, _accuracy: loss / math.log(2),
         is_better_lower=True,
+        baseline=unigram_entropy(text.valid),
         source={"corpus": corpus.name, "corpus_checksum": corpus.checksum, "tokenizer": "bytes"},
     )
+
+
+def unigram_entropy(symbols: np.ndarray) -> float:
+    """Bits per symbol of the best predictor that ignores what came before: the entropy of the symbols' frequencies."""
+    shares = np.unique(symbols, return_counts=True)[1] / symbols.size
+    return float(-(shares * np.log2(shares)).sum())
 
 
 class _Windows:

@@ -80,7 +80,7 @@ def test_the_corpus_is_part_of_the_key(monkeypatch, tmp_path):
     monkeypatch.setenv("STUDY_DATA", str(tmp_path))
     with_text = resolve(_spec())
     assert without is not None and with_text is not None
-    assert with_text.corpus is not None and with_text.corpus.name == "text:mine.txt"
+    assert with_text.data is not None and with_text.data.name == "text:mine.txt"
     assert without.key != with_text.key
 
 

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from models.bodies import architecture, position_table
 from study.errors import UserError
 from study.objectives.language import language
-from study.pretrain import Pretrained, lr_factor, objective_of, precision_on, pretrain
+from study.objectives.make import make_objective
+from study.pretrain import Pretrained, lr_factor, precision_on, pretrain
 from study.pretraining_model import PretrainingModel
 from study.recipes import Recipe, recipe_for
 from tasks.corpora import Corpus, text_corpus
@@ -49,7 +50,7 @@ def _short(objective: str, **changes) -> Recipe:
 
 
 def _run(recipe, corpus):
-    *curve, made = pretrain(recipe, corpus=corpus, device=CPU)
+    *curve, made = pretrain(recipe, data=corpus, device=CPU)
     assert isinstance(made, Pretrained)
     return curve, made
 
@@ -117,7 +118,7 @@ def test_the_state_is_the_body_that_was_trained(body):
 
 def test_the_pretrained_model_computes_what_its_state_computes_in_the_plain_body():
     recipe = _short("bit-memory")
-    objective = objective_of(recipe, None)
+    objective = make_objective(recipe, None)
     whole = architecture("gpt2", size="nano")
     model = PretrainingModel(whole, objective, seed=0, dropout=0.0).eval()
     state = model.body()
