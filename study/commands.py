@@ -70,7 +70,7 @@ def _report(args: argparse.Namespace, command: list[str]) -> Reply:
 
 
 def _pretrain(args: argparse.Namespace, command: list[str]) -> Reply:
-    from study.launch import run_pretraining
+    from study.launch_bodies import run_pretraining
 
     del command
     card = run_pretraining(args.init, body=args.body, size=args.size, out=args.out, address=args.address)

@@ -40,11 +40,14 @@ class Board:
         what: what is counted, in the plural.
         work: operations of each part, by number: what the estimate weighs by.
         total: things to do.
+        uncounted: the first so many parts are work, but none of the things.
         console: where to write; by default stderr.
     """
 
-    def __init__(self, what: str, *, work: list[float], total: int, console: Console | None = None) -> None:
-        self._what, self._work, self._total = what, work, total
+    def __init__(
+        self, what: str, *, work: list[float], total: int, uncounted: int = 0, console: Console | None = None
+    ) -> None:
+        self._what, self._work, self._total, self._uncounted = what, work, total, uncounted
         self._console = console or Console(stderr=True)
         self._parts: dict[int, Part] = {}
         self._told: set[str] = set()
@@ -88,8 +91,8 @@ class Board:
         return (time.monotonic() - self._started) * (1 - share) / share
 
     def _text(self) -> Text:
-        ended = sum(part.ended for part in self._parts.values())
-        failed = sum(part.failed for part in self._parts.values())
+        counted = [part for number, part in self._parts.items() if number >= self._uncounted]
+        ended, failed = sum(part.ended for part in counted), sum(part.failed for part in counted)
         running = sum(0 < part.fraction < 1 for part in self._parts.values())
         left = self.seconds_left()
         words = [f"{ended} of {self._total} {self._what}", f"{running} trials at work"]

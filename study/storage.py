@@ -73,6 +73,11 @@ def open_storage(uri: str) -> Storage:
     return ObjectStorage(uri, filesystem, root)
 
 
+def absolute(uri: str) -> str:
+    """A URI, or a local path that means the same in every working folder."""
+    return uri if "://" in uri else str(Path(uri).expanduser().absolute())
+
+
 class LocalStorage:
     """A folder of a local or shared file system."""
 

@@ -1,4 +1,4 @@
-"""The trials that Ray Tune runs: one trains a pack, one makes a body. The worker commits; Tune sees aggregates only.
+"""The trials that Ray Tune runs: each trains a pack or makes a body. The worker commits; Tune sees aggregates only.
 
 A step of a trial lasts a few seconds and reports how far the work is. Every report carries every key: Tune aborts the
 whole experiment over a missing one.
@@ -11,7 +11,7 @@ import logging
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,9 +22,10 @@ from ray.exceptions import RayTaskError
 from ray.tune.experiment import Trial
 
 from study.allocator import keep_freed_memory
-from study.bodies import BodySource, make_body
+from study.bodies import BodySource
+from study.body_execution import BodyExecution
 from study.errors import one_line
-from study.execution import FAILURES, Execution, Origin
+from study.execution import Execution, Origin
 from study.ledger import Ledger
 from study.packing import Pack
 from study.progress import Board, Part
@@ -39,22 +40,20 @@ class Job:
     Attributes:
         out: URI of the ledger.
         revision: git revision that was launched; a worker may have no checkout.
-        packs: what trial number i trains.
-        bodies: what trial number i makes.
+        work: what trial number i trains or makes.
         sources: run id -> body of our own that the run needs.
         body_errors: body key -> why that body could not be made.
     """
 
     out: str
     revision: str | None
-    packs: list[Pack] = field(default_factory=list)
-    bodies: list[BodySource] = field(default_factory=list)
+    work: Sequence[Pack | BodySource]
     sources: dict[str, BodySource] = field(default_factory=dict)
     body_errors: dict[str, str] = field(default_factory=dict)
 
 
-class _JobTrial(tune.Trainable):
-    """A trial that works through an iterator, a few seconds per step; its process is used again by the next trial."""
+class StudyTrial(tune.Trainable):
+    """A trial that works a few seconds per step; its process is used again by the next trial."""
 
     def setup(self, config: dict[str, Any], job: Job | None = None) -> None:
         """Ray's hook at the start of the process."""
@@ -74,7 +73,16 @@ class _JobTrial(tune.Trainable):
         torch.set_num_threads(max(1, int(resources.required_resources.get("CPU", 1)) if resources else 1))
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
-        self._work = self._begin(config["number"])
+        self._execution = self._begin(self._job.work[config["number"]])
+        self._work = self._execution.steps()
+
+    def _begin(self, work: Pack | BodySource) -> Execution | BodyExecution:
+        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        job = self._job
+        if isinstance(work, BodySource):
+            return BodyExecution(work, ledger=self._ledger, revision=job.revision, device=device)
+        origin = Origin(revision=job.revision, device=device, sources=job.sources, body_errors=job.body_errors)
+        return Execution(work, ledger=self._ledger, origin=origin)
 
     def step(self) -> dict[str, Any]:
         """Ray's hook: work for a few seconds, then report."""
@@ -84,48 +92,7 @@ class _JobTrial(tune.Trainable):
             if time.monotonic() > until:
                 is_done = False
                 break
-        return {"done": is_done, **self._report()}
-
-    def _begin(self, number: int) -> Iterator[object]:
-        raise NotImplementedError
-
-    def _report(self) -> dict[str, Any]:
-        raise NotImplementedError
-
-
-class PackTrial(_JobTrial):
-    """Trains one pack and commits its rows."""
-
-    def _begin(self, number: int) -> Iterator[object]:
-        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        job = self._job
-        origin = Origin(revision=job.revision, device=device, sources=job.sources, body_errors=job.body_errors)
-        self._execution = Execution(job.packs[number], ledger=self._ledger, origin=origin)
-        return self._execution.steps()
-
-    def _report(self) -> dict[str, Any]:
-        return dict(vars(self._execution.tally))
-
-
-class BodyTrial(_JobTrial):
-    """Makes one body and publishes it."""
-
-    def _begin(self, number: int) -> Iterator[object]:
-        self._tally = {"total": 1, "ended": 0, "failed": 0, "fraction": 0.0, "error": ""}
-        return self._made(self._job.bodies[number])
-
-    def _made(self, source: BodySource) -> Iterator[object]:
-        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        try:
-            for point in make_body(source, storage=self._ledger.storage, device=device, revision=self._job.revision):
-                self._tally["fraction"] = point.step / source.recipe.num_steps
-                yield
-        except FAILURES as error:
-            self._tally |= {"failed": 1, "error": f"{type(error).__name__}: {error}"}
-        self._tally |= {"ended": 1, "fraction": 1.0}
-
-    def _report(self) -> dict[str, Any]:
-        return dict(self._tally)
+        return {"done": is_done, **vars(self._execution.tally)}
 
 
 class BoardCallback(tune.Callback):
@@ -162,22 +129,21 @@ class BoardCallback(tune.Callback):
 
 
 def fit(
-    trial: type[_JobTrial],
+    trial: type[StudyTrial],
     job: Job,
     *,
-    num_trials: int,
-    cpus: int = 1,
+    cpus: Sequence[int] | None = None,
     gpus: int = 0,
     max_failures: int,
     board: Board,
 ) -> dict[int, str]:
-    """Run trials 0 .. num_trials - 1 of a job in this order, as many at once as the cluster holds.
+    """Run a job's work in its order, as much at once as the cluster holds.
 
     Args:
-        trial: what runs them.
-        job: what they share.
-        num_trials: how many.
-        cpus, gpus: of each trial.
+        trial: what runs it.
+        job: what to do.
+        cpus: of each trial; one by default.
+        gpus: of every trial.
         max_failures: lost workers that a trial survives, each time from its start.
         board: where reports are shown.
 
@@ -185,12 +151,16 @@ def fit(
         By number, why a trial failed: what it reported, or how its worker died.
     """
     callback = BoardCallback(board)
+
+    def resources(config: dict[str, Any]) -> tune.PlacementGroupFactory:
+        return tune.PlacementGroupFactory([{"CPU": cpus[config["number"]] if cpus else 1, "GPU": gpus}])
+
     # Ray logs whole tracebacks of what becomes a row of the ledger or an error of ours.
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
     with tempfile.TemporaryDirectory(prefix="study-tune-") as folder, board.shown():
         tuner = tune.Tuner(
-            tune.with_resources(tune.with_parameters(trial, job=job), {"cpu": cpus, "gpu": gpus}),
-            param_space={"number": tune.grid_search(list(range(num_trials)))},
+            tune.with_resources(tune.with_parameters(trial, job=job), resources),
+            param_space={"number": tune.grid_search(list(range(len(job.work))))},
             tune_config=tune.TuneConfig(reuse_actors=True, trial_dirname_creator=lambda trial: trial.trial_id),
             run_config=tune.RunConfig(
                 name=f"study-{uuid.uuid4().hex[:8]}",

@@ -16,7 +16,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("study", "tasks", "models", "analysis")
-RAY = {"study.cluster", "study.launch", "study.trainable", "study.search"}
+RAY = {"study.cluster", "study.launch", "study.rounds", "study.trainable", "study.search"}
 # Identity, storage and selection of runs: loaded by every command and by the analysis.
 LIGHT = {
     "study.errors", "study.spec", "study.spec_checks", "study.storage", "study.ledger", "study.ledger_parts",

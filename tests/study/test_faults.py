@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 from ray import cloudpickle
 
-from study import launch, trainable
+from study import launch, rounds, trainable
+from study.execution import Tally
 from study.ledger import Ledger
 from study.progress import Board
 from study.spec import RunSpec
-from study.trainable import Job, PackTrial, _JobTrial, fit
+from study.trainable import Job, StudyTrial, fit
 
 # Workers cannot import test modules: the trials below travel by value.
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
@@ -33,13 +34,13 @@ def grid(seeds, **changes) -> list[RunSpec]:
     return [RunSpec(**{**values, **changes}, seed=seed) for seed in seeds]
 
 
-class DeadlyTrial(PackTrial):
+class DeadlyTrial(StudyTrial):
     """Kills its own process over one run, as the operating system does to one that needs too much memory."""
 
-    def _begin(self, number):
-        if any(run.seed == BAD_SEED for run in self._job.packs[number].runs):
+    def _begin(self, work):
+        if any(run.seed == BAD_SEED for run in work.runs):
             os.kill(os.getpid(), signal.SIGKILL)
-        return super()._begin(number)
+        return super()._begin(work)
 
 
 @pytest.mark.ray
@@ -47,8 +48,8 @@ def test_a_run_that_kills_its_worker_fails_alone_and_may_be_tried_again(ray_runt
     out = str(tmp_path / "out")
     specs = grid((0, BAD_SEED))
     with monkeypatch.context() as patch:
-        patch.setattr(trainable, "PackTrial", DeadlyTrial)
-        patch.setattr(launch, "_MAX_FAILURES", 0)
+        patch.setattr(trainable, "StudyTrial", DeadlyTrial)
+        patch.setattr(rounds, "MAX_FAILURES", 0)
         summary = launch.run_grid(specs, out=out)
     assert (summary.done, summary.failed, summary.missing) == (1, 1, 0)
     rows = {row["seed"]: row for row in Ledger(out).runs().to_pylist()}
@@ -60,26 +61,30 @@ def test_a_run_that_kills_its_worker_fails_alone_and_may_be_tried_again(ray_runt
     assert Ledger(out).runs().num_rows == 2
 
 
-class MeetingTrial(_JobTrial):
-    """Ends when two of its kind are at work at the same time."""
+class Meeting:
+    """Work that ends when two of its kind are done at the same time."""
 
-    def _begin(self, number):
-        folder = Path(self._job.out)
-        (folder / f".{number}").touch()
+    def __init__(self, folder: Path, number: int) -> None:
+        self.folder, self.number, self.tally = folder, number, Tally(total=1)
+
+    def steps(self):
+        (self.folder / f".{self.number}").touch()
         until = time.monotonic() + 60
-        while not all((folder / f".{other}").exists() for other in range(2)):
+        while not all((self.folder / f".{other}").exists() for other in range(2)):
             assert time.monotonic() < until, "nobody else came"
             time.sleep(0.05)
         return iter(())
 
-    def _report(self):
-        return {"ended": 1, "failed": 0, "fraction": 1.0, "error": ""}
+
+class MeetingTrial(StudyTrial):
+    def _begin(self, work):
+        return Meeting(Path(self._job.out), work)
 
 
 @pytest.mark.ray
 def test_two_trials_run_at_the_same_time(ray_runtime, tmp_path):
     board = Board("runs", work=[1.0, 1.0], total=2)
-    assert fit(MeetingTrial, Job(str(tmp_path), None), num_trials=2, max_failures=0, board=board) == {}
+    assert fit(MeetingTrial, Job(str(tmp_path), None, [0, 1]), max_failures=0, board=board) == {}
 
 
 _DRIVER = """

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from study.launch import run_grid, run_pretraining
+from study.launch import run_grid
+from study.launch_bodies import run_pretraining
 from study.ledger import Ledger
 from study.spec import RunSpec
 from tasks.files import DamagedData
