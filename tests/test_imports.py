@@ -20,7 +20,7 @@ RAY = {"study.cluster", "study.launch", "study.rounds", "study.trainable", "stud
 # Identity, storage and selection of runs: loaded by every command and by the analysis.
 LIGHT = {
     "study.errors", "study.spec", "study.spec_checks", "study.storage", "study.ledger", "study.ledger_parts",
-    "study.ledger_schema", "study.packing", "study.selection", "study.grids", "study.grids.quickstart",
+    "study.ledger_schema", "study.lease", "study.packing", "study.selection", "study.grids", "study.grids.quickstart",
     "study.grids.smoke",
 }  # fmt: skip
 # Generators of measurements: no files, no trials.
