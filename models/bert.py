@@ -12,6 +12,31 @@ from models.bodies import TRANSFORMER_SIZES, Architecture, CheckpointNames, Orde
 from models.cores import configured
 from models.groups import Pattern
 
+_LAYER = r"encoder\.layer\.\d+\."
+
+# Longformer has the same parts.
+PATTERNS = (
+    Pattern(r"embeddings\.token_type_embeddings\.weight", Group.EMBEDDINGS),
+    Pattern(r"embeddings\.LayerNorm\.(weight|bias)", Group.LAYERNORM),
+    Pattern(_LAYER + r"(attention\.)?output\.LayerNorm\.(weight|bias)", Group.LAYERNORM),
+    Pattern(_LAYER + r"attention\.(self\.(query|key|value)|output\.dense)\.(weight|bias)", Group.ATTENTION),
+    Pattern(_LAYER + r"(intermediate|output)\.dense\.(weight|bias)", Group.FEEDFORWARD),
+)
+ORDER = Order(
+    prefix="encoder.layer.{}.",
+    before=(("embeddings.LayerNorm",),),
+    layer=(
+        ("attention.self.query", "attention.self.key", "attention.self.value"),
+        (),
+        ("attention.output.dense",),
+        ("attention.output.LayerNorm",),
+        ("intermediate.dense",),
+        ("output.dense",),
+        ("output.LayerNorm",),
+    ),
+)
+RESIDUAL_PROJECTIONS = _LAYER + r"(attention\.)?output\.dense\.weight"
+
 
 class BertEntry(nn.Module):
     """What BERT's embedding module does after the token and position embeddings are summed.
@@ -75,7 +100,6 @@ def bert(size: str | None, config: Any) -> Architecture:
         )
     if config.is_decoder:
         raise ValueError("this BERT is a decoder (is_decoder in its config.json); only the encoder is known here")
-    layer = r"encoder\.layer\.\d+\."
     return Architecture(
         body="bert",
         width=config.hidden_size,
@@ -84,28 +108,10 @@ def bert(size: str | None, config: Any) -> Architecture:
         num_heads=config.num_attention_heads,
         max_tokens=config.max_position_embeddings,
         is_causal=False,
-        patterns=(
-            Pattern(r"embeddings\.token_type_embeddings\.weight", Group.EMBEDDINGS),
-            Pattern(r"embeddings\.LayerNorm\.(weight|bias)", Group.LAYERNORM),
-            Pattern(layer + r"(attention\.)?output\.LayerNorm\.(weight|bias)", Group.LAYERNORM),
-            Pattern(layer + r"attention\.(self\.(query|key|value)|output\.dense)\.(weight|bias)", Group.ATTENTION),
-            Pattern(layer + r"(intermediate|output)\.dense\.(weight|bias)", Group.FEEDFORWARD),
-        ),
-        order=Order(
-            prefix="encoder.layer.{}.",
-            before=(("embeddings.LayerNorm",),),
-            layer=(
-                ("attention.self.query", "attention.self.key", "attention.self.value"),
-                (),
-                ("attention.output.dense",),
-                ("attention.output.LayerNorm",),
-                ("intermediate.dense",),
-                ("output.dense",),
-                ("output.LayerNorm",),
-            ),
-        ),
+        patterns=PATTERNS,
+        order=ORDER,
         position_name="embeddings.position_embeddings.weight",
-        residual_projections=layer + r"(attention\.)?output\.dense\.weight",
+        residual_projections=RESIDUAL_PROJECTIONS,
         config=config,
         make_core=_core,
         checkpoint=CheckpointNames(

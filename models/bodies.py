@@ -68,11 +68,14 @@ class CheckpointNames:
         prefix: of the body inside models with a head.
         dropped: regular expression of tensors (without prefix) that the body has no use for.
         renamed: (regular expression, replacement) pairs, applied in turn.
+        first_position: row of the checkpoint's position table that belongs to the first token; a state's table has
+            no rows before it.
     """
 
     prefix: str
     dropped: str
     renamed: tuple[tuple[str, str], ...] = ()
+    first_position: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,6 +99,8 @@ class Architecture:
         checkpoint: names in transformers checkpoints, None for a body that has none.
         draw: (name, shape, generator) -> initial values of one tensor, None for a transformer's (`models.initialise`).
         as_released: turns it into what the released code really does, where that differs.
+        attention_width: values of a token in all heads together, None where it is D.
+        reaches: per layer, how many tokens to either side a token sees; empty where it sees all.
     """
 
     body: str
@@ -114,6 +119,8 @@ class Architecture:
     checkpoint: CheckpointNames | None = None
     draw: Callable[[str, torch.Size, torch.Generator], torch.Tensor] | None = None
     as_released: Callable[[Architecture], Architecture] | None = None
+    attention_width: int | None = None
+    reaches: tuple[int, ...] = ()
 
     def build(self, *, attention: str = "sdpa", dropout: float = 0.1, device: torch.device | str = "cpu") -> nn.Module:
         """The module, [N, T, D] -> [N, T, D], in float32 and training mode, the global random state untouched.

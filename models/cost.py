@@ -4,9 +4,10 @@ Operations are those of matrix products, two per multiplication and addition, as
 a weight of n values costs 2 n per token forward, 2 n more where its input needs a gradient, 2 n more where the weight
 itself is trained. A frozen body therefore costs 4 n per token where a trained one costs 6 n, and nothing below the
 lowest trained parameter is visited backward at all. Attention adds 4 D forward and 8 D backward for each pair of a
-token and one that it sees, all heads together: T pairs per token, or (T + 1) / 2 where the body is causal. Norms,
-activation functions, softmax and the optimizer are left out, and so are savings and extra work of an implementation:
-fused attention that recomputes, a last layer that is computed for the read tokens only.
+token and one that it sees, all heads together: T pairs per token, (T + 1) / 2 where the body is causal, those within
+reach where it sees a window. Norms, activation functions, softmax and the optimizer are left out, and so are savings
+and extra work of an implementation: fused attention that recomputes, a last layer that is computed for the read tokens
+only, keys in the blocks of a window that are out of reach.
 
 Shapes: B examples, T tokens, F features, V symbols, D width, R readouts, O outputs per readout.
 """
@@ -170,13 +171,16 @@ class _Walk:
                 self.backward += 2 * num_products * was_live
             self.num_transient = max(self.num_transient, self.num_tokens * max(shape))
 
-    def attend(self) -> None:
+    def attend(self, layer: int) -> None:
         """The products of queries with keys and of weights with values."""
-        num_tokens, width = self.num_tokens, self.architecture.width
-        num_pairs = num_tokens * (num_tokens + 1) // 2 if self.architecture.is_causal else num_tokens**2
+        num_tokens = self.num_tokens
+        width = self.architecture.attention_width or self.architecture.width
+        reach = self.architecture.reaches[layer] if self.architecture.reaches else num_tokens
+        num_pairs = num_tokens * (num_tokens + 1) // 2 if self.architecture.is_causal else _num_pairs(num_tokens, reach)
         self.forward += 4 * num_pairs * width
         self.backward += 8 * num_pairs * width * self.is_live
-        num_scores = num_tokens**2 * self.architecture.num_heads
+        # A window is computed in blocks of queries, each with three blocks of keys.
+        num_scores = num_tokens * min(num_tokens, 3 * reach) * self.architecture.num_heads
         self.num_kept += (4 * num_tokens * width + _KEPT_PER_PAIR * num_scores) * self.is_live
         self.num_transient = max(self.num_transient, num_scores)
 
@@ -200,11 +204,17 @@ def _walk(architecture: Architecture, num_tokens: int, trained: frozenset[Group]
             if step:
                 walk.visit(tuple(prefix + module for module in step), recurrent)
             else:
-                walk.attend()
+                walk.attend(i)
         walk.keep_elementwise(_num_units(architecture, prefix))
     for step in order.after:
         walk.visit(step)
     return walk
+
+
+def _num_pairs(num_tokens: int, reach: int) -> int:
+    """Pairs of tokens at most `reach` apart, each token with itself included."""
+    farthest = min(reach, num_tokens - 1)
+    return num_tokens + 2 * farthest * num_tokens - farthest * (farthest + 1)
 
 
 def _num_units(architecture: Architecture, prefix: str) -> int:

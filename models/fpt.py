@@ -20,11 +20,11 @@ import torch
 from torch import nn
 
 from models import Group
+from models.attention import ATTENTION_NAME
 from models.bodies import Architecture
 from models.gpt2 import Gpt2Core
 from models.heads import Heads
 from models.packed import (
-    ATTENTION_NAME,
     PackedDropout,
     PackedEmbedding,
     PackedLeaf,

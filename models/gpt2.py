@@ -49,7 +49,7 @@ class Gpt2Core(nn.Module):
 
 def _last_of_block(block: Any, hidden: torch.Tensor, num_read: int) -> torch.Tensor:
     """GPT2Block for the last tokens, [N, T, D] -> [N, num_read, D]."""
-    from models.packed import packed_attention
+    from models.attention import packed_attention
 
     attention = block.attn
     query, key, value = attention.c_attn(block.ln_1(hidden)).split(attention.split_size, dim=2)

@@ -29,6 +29,9 @@ PINNED = {
     ("gpt2", "language", "large"): "openai-community/gpt2-large@32b71b12589c2f8d625668d2335a01cac3249519",
     ("gpt2", "language", "xl"): "openai-community/gpt2-xl@15ea56dee5df4983c59b2538573817e1667135e2",
     ("bert", "language", "base"): "google-bert/bert-base-uncased@86b5e0934494bd15c9632b12f734a8a67f723594",
+    ("t5", "language", "small"): "google-t5/t5-small@df1b051c49625cf57a3d0d8d3863ed4d13564fe4",
+    ("t5", "language", "base"): "google-t5/t5-base@a9723ea7f1b39c1eae772870f3b547bf6ef7e6c1",
+    ("longformer", "language", "base"): "allenai/longformer-base-4096@301e6a42cb0d9976a6d6a26a079fef81c18aa895",
     ("vit", "vision", "base"): "google/vit-base-patch16-224-in21k@b4569560a39a0f1af58e3ddaf17facf20ab919b0",
 }
 

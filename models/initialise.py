@@ -59,10 +59,12 @@ def body_state(
         # A table of our own starts at zero, as the released code's does for ViT.
         if name == OWN_POSITIONS:
             state[name] = torch.zeros(shape)
-        elif architecture.draw is not None:
-            state[name] = architecture.draw(name, shape, generator)
+            continue
+        if architecture.draw is not None:
+            drawn = architecture.draw(name, shape, generator)
         else:
-            state[name] = _drawn(name, shape, groups.get(name, Group.POSITIONS), generator) * scales.get(name, 1.0)
+            drawn = _drawn(name, shape, groups.get(name, Group.POSITIONS), generator)
+        state[name] = drawn * scales.get(name, 1.0)
     return state
 
 

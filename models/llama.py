@@ -70,6 +70,7 @@ def llama(size: str | None, config: Any) -> Architecture:
         num_layers=config.num_hidden_layers,
         depth=config.num_hidden_layers,
         num_heads=config.num_attention_heads,
+        attention_width=config.num_attention_heads * config.head_dim,
         max_tokens=config.max_position_embeddings,
         is_causal=True,
         patterns=(

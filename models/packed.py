@@ -17,17 +17,10 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 from transformers.activations import NewGELUActivation
-from transformers.modeling_utils import AttentionInterface
 from transformers.pytorch_utils import Conv1D
 
 from models.activation import TanhGelu
 from models.randomness import DropoutStreams, NormalStreams
-
-ATTENTION_NAME = "study_packed"
-
-# Below this many tokens two matrix products and a softmax beat the fused kernel on the CPUs measured
-# (benchmarks/attention.py); above it the fused kernel saves the T x T scores.
-_FUSED_FROM_TOKENS_ON_CPU = 256
 
 
 @dataclass
@@ -142,65 +135,6 @@ class PackedDropout(nn.Module):
         return x * mask.view(x.shape)
 
 
-def packed_attention(
-    module: nn.Module,
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
-    attention_mask: torch.Tensor | None,
-    dropout: float = 0.0,
-    scaling: float | None = None,
-    **_: object,
-) -> tuple[torch.Tensor, None]:
-    """Attention as transformers' interface asks for it, with per-run dropout.
-
-    Args:
-        module: the attention module; its `pack` is the PackState and its `is_causal` the direction.
-        query: [K * B, H, T, D / H], or only the last tokens of it.
-        key, value: [K * B, H, T, D / H], or fewer heads (grouped queries).
-        attention_mask: always None, the mask follows from `is_causal` and `PackState.lengths`.
-        dropout: probability on the attention weights; acts while training only.
-        scaling: factor on the scores, 1/sqrt(D / H) by default.
-
-    Returns:
-        Output [K * B, queries, H, D / H], and None in place of the weights.
-    """
-    assert attention_mask is None
-    pack: PackState = module.pack  # pyright: ignore[reportAssignmentType]
-    if key.shape[1] != query.shape[1]:
-        repeats = query.shape[1] // key.shape[1]
-        key, value = (x.repeat_interleave(repeats, dim=1) for x in (key, value))
-    drops = pack.dropout is not None and dropout > 0.0
-    hidden = _hidden_pairs(module, pack, num_queries=query.shape[2], num_tokens=key.shape[2], device=query.device)
-    if not drops and not (query.device.type == "cpu" and key.shape[2] < _FUSED_FROM_TOKENS_ON_CPU):
-        visible = None if hidden is None else ~hidden
-        out = F.scaled_dot_product_attention(query, key, value, attn_mask=visible, scale=scaling)
-        return out.transpose(1, 2).contiguous(), None
-    scale = query.shape[-1] ** -0.5 if scaling is None else scaling
-    scores = torch.matmul(query * scale, key.transpose(-1, -2))
-    if hidden is not None:
-        scores = scores.masked_fill_(hidden, float("-inf"))
-    weights = scores.softmax(-1)
-    if drops:
-        assert pack.dropout is not None
-        keep = pack.dropout.keep_mask(weights.numel() // pack.num_runs, dropout, weights.dtype)
-        weights = weights * keep.view(weights.shape)
-    return torch.matmul(weights, value).transpose(1, 2).contiguous(), None
-
-
-def _hidden_pairs(
-    module: nn.Module, pack: PackState, *, num_queries: int, num_tokens: int, device: torch.device
-) -> torch.Tensor | None:
-    """True where a query, one of the last tokens, must not see a key; broadcasts to [K * B, H, queries, T]."""
-    if getattr(module, "is_causal", False):
-        if num_queries == 1:
-            return None
-        return torch.ones(num_queries, num_tokens, dtype=torch.bool, device=device).triu_(1 + num_tokens - num_queries)
-    if pack.lengths is None:
-        return None
-    return (torch.arange(num_tokens, device=device) >= pack.lengths.unsqueeze(1))[:, None, None, :]
-
-
 def packed_twin(leaf: nn.Module, pack: PackState) -> PackedLeaf:
     """The packed leaf that computes what `leaf` computes; its tensors are still to be set.
 
@@ -240,6 +174,3 @@ def _drawing_states(pack: PackState) -> Callable[[int, int], torch.Tensor]:
         return pack.normals.normal(num_rows, width)
 
     return draw
-
-
-AttentionInterface.register(ATTENTION_NAME, packed_attention)

@@ -70,8 +70,10 @@ def load_checkpoint(
     for path in weight_files(folder):
         for stored, tensor in _tensors(path):
             key = _state_name(whole, stored)
+            if key in state:
+                raise ValueError(f"the checkpoint in {folder} holds {key} twice, under names with and without prefix")
             if key is not None:
-                state[key] = tensor.float()
+                state[key] = _without_padding(whole, key, tensor.float())
     if whole.position_name == OWN_POSITIONS:
         state.setdefault(OWN_POSITIONS, torch.zeros(whole.shapes[OWN_POSITIONS]))
     _require_same(folder, whole.shapes, state)
@@ -85,16 +87,18 @@ def _architecture(folder: Path, body: str | None, num_layers: int | None) -> Arc
         values = json.loads(path.read_text())
     except ValueError as error:
         raise ValueError(f"{path} is not valid JSON") from error
-    kind = values.get("model_type") if isinstance(values, dict) else None
-    known = [name for name in BODIES if not name.startswith("lstm")]
-    if body is not None and kind != body:
-        raise ValueError(f"the checkpoint in {folder} is of type {kind!r}, not {body!r}; choose body {kind!r}")
-    if kind not in known:
-        raise ValueError(f"the checkpoint in {folder} is of type {kind!r}; known types: {', '.join(known)}")
+    if not isinstance(values, dict):
+        raise ValueError(f"{path} is not a checkpoint's configuration: a JSON object is needed")
+    kind = values.get("model_type")
+    known = ", ".join(name for name in BODIES if not name.startswith("lstm"))
     if "auto_map" in values:
         raise ValueError(
-            f"{path} asks for code of its own (auto_map), which is never run: use a plain {kind} checkpoint"
+            f"{path} asks for code of its own (auto_map, trust_remote_code), which is never run; known types: {known}"
         )
+    if kind not in known.split(", "):
+        raise ValueError(f"the checkpoint in {folder} is of type {kind!r}; known types: {known}")
+    if body is not None and kind != body:
+        raise ValueError(f"the checkpoint in {folder} is of type {kind!r}, not {body!r}; choose body {kind!r}")
     if "quantization_config" in values:
         raise ValueError(f"the checkpoint in {folder} is quantised; use one with plain weights")
     return architecture(kind, num_layers=num_layers, config=_config(kind, values, path))
@@ -139,6 +143,12 @@ def _state_name(whole: Architecture, stored: str) -> str | None:
     for regex, replacement in whole.checkpoint.renamed:
         name = re.sub(regex, replacement, name)
     return None if re.fullmatch(whole.checkpoint.dropped, name) else name
+
+
+def _without_padding(whole: Architecture, key: str, tensor: torch.Tensor) -> torch.Tensor:
+    """A learned position table from the first token's row on; any other tensor as it is."""
+    assert whole.checkpoint is not None
+    return tensor[whole.checkpoint.first_position :].clone() if key == whole.position_name else tensor
 
 
 def _require_same(folder: Path, shapes: Mapping[str, torch.Size], state: Mapping[str, torch.Tensor]) -> None:

@@ -7,6 +7,10 @@ from transformers import (
     GPT2Model,
     LlamaConfig,
     LlamaModel,
+    LongformerConfig,
+    LongformerModel,
+    T5Config,
+    T5EncoderModel,
     ViTConfig,
     ViTModel,
 )
@@ -36,6 +40,25 @@ TINY = {
         image_size=4,
         patch_size=2,
     ),
+    "t5": T5Config(
+        num_layers=LAYERS,
+        d_model=WIDTH,
+        num_heads=4,
+        d_kv=6,
+        d_ff=48,
+        relative_attention_num_buckets=8,
+        relative_attention_max_distance=6,
+        vocab_size=11,
+    ),
+    "longformer": LongformerConfig(
+        num_hidden_layers=LAYERS,
+        hidden_size=WIDTH,
+        num_attention_heads=4,
+        intermediate_size=48,
+        max_position_embeddings=16,
+        attention_window=[4, 4, 8],
+        vocab_size=11,
+    ),
     "llama": LlamaConfig(
         num_hidden_layers=LAYERS,
         hidden_size=WIDTH,
@@ -46,7 +69,14 @@ TINY = {
         vocab_size=11,
     ),
 }
-REFERENCES = {"gpt2": GPT2Model, "bert": BertModel, "vit": ViTModel, "llama": LlamaModel}
+REFERENCES = {
+    "gpt2": GPT2Model,
+    "bert": BertModel,
+    "vit": ViTModel,
+    "t5": T5EncoderModel,
+    "longformer": LongformerModel,
+    "llama": LlamaModel,
+}
 
 
 def reference_output(body, model, embeds):
@@ -66,7 +96,11 @@ def build_pair(body, attention):
     for parameter in reference.parameters():
         torch.nn.init.normal_(parameter, std=0.3)
     arch = architecture(body, config=config)
-    state = dict(reference.named_parameters())
+    # T5's encoder is a part of its model; Longformer's positions begin after two rows of padding.
+    state = {name.removeprefix("encoder.") if body == "t5" else name: p for name, p in reference.named_parameters()}
+    key = position_key(arch)
+    if key in state:
+        state[key] = state[key][arch.checkpoint.first_position :]
     core = arch.build(attention=attention).eval()
     core.load_state_dict({name: state[name].detach() for name in arch.core_shapes})
     return arch, core, reference, state
@@ -89,7 +123,7 @@ def test_core_equals_the_transformers_model_forward_and_backward(body, attention
     scale = theirs.grad.abs().max()
     torch.testing.assert_close(ours.grad / scale, theirs.grad / scale, rtol=1e-5, atol=1e-5)
     for name, parameter in core.named_parameters():
-        theirs_grad = reference.get_parameter(name).grad
+        theirs_grad = reference.get_parameter(f"encoder.{name}" if body == "t5" else name).grad
         # The floor is for BERT's key bias, whose true gradient is zero.
         scale = theirs_grad.abs().max().clamp(min=0.1)
         torch.testing.assert_close(parameter.grad / scale, theirs_grad / scale, rtol=1e-5, atol=1e-5)

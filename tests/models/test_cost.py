@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
-from transformers import BertConfig, GPT2Config, LlamaConfig, ViTConfig
+from transformers import BertConfig, GPT2Config, LlamaConfig, LongformerConfig, T5Config, ViTConfig
 
 from models import TRAIN_SETS, Group
 from models.bodies import architecture
@@ -22,7 +22,9 @@ ARCHITECTURES = {
     "gpt2": architecture("gpt2", config=GPT2Config(n_layer=LAYERS, n_embd=WIDTH, n_head=HEADS, n_positions=16)),
     "bert": architecture("bert", config=BertConfig(**SHARED)),
     "vit": architecture("vit", config=ViTConfig(**SHARED)),
-    "llama": architecture("llama", config=LlamaConfig(**SHARED, num_key_value_heads=2)),
+    "t5": architecture("t5", config=T5Config(num_layers=LAYERS, d_model=WIDTH, num_heads=HEADS, d_kv=6, d_ff=UNITS)),
+    "longformer": architecture("longformer", config=LongformerConfig(**SHARED, attention_window=10)),
+    "llama": architecture("llama", config=LlamaConfig(**SHARED, num_key_value_heads=2, head_dim=6)),
     "lstm": architecture("lstm", size="nano", num_layers=2),
     "lstm-residual": architecture("lstm-residual", size="nano", num_layers=2),
 }
@@ -96,7 +98,7 @@ def test_operations_equal_torchs_count(body, groups):
     backward = counted(lambda: output.sum().backward())[0] if output.requires_grad else 0
     # torch counts the whole square of scores; a causal body needs the lower triangle and the diagonal.
     unseen = TOKENS * (TOKENS - 1) // 2 if arch.is_causal and arch.num_heads else 0
-    unseen *= 4 * arch.width * BATCH
+    unseen *= 4 * (arch.attention_width or arch.width) * BATCH
     # Gradients stop before the first attention where nothing below it is trained.
     visits = {(Group.OUTPUT,): 0, (Group.OUTPUT, Group.FEEDFORWARD): arch.num_layers - 1}
     num_visited = visits.get(groups, arch.num_layers)
@@ -115,6 +117,17 @@ def test_parameters_by_group_sum_to_the_built_model(body):
         assert result.num_params_trained == sum(p.numel() for p in model.parameters() if p.requires_grad)
         assert sum(result.params_by_group.values()) == result.num_params_total
         assert set(result.params_by_group) == set(Group)
+
+
+@pytest.mark.parametrize("num_tokens", [1, 3, 4, 11])
+def test_a_window_costs_the_pairs_within_reach(num_tokens):
+    arch = architecture("longformer", config=LongformerConfig(**SHARED, attention_window=[4, 6]))
+    whole = architecture("bert", config=BertConfig(**SHARED))
+    tokens = range(num_tokens)
+    unseen = sum(abs(i - j) > reach for reach in (2, 3) for i in tokens for j in tokens)
+    results = [cost_of(each, TRAIN_SETS["fpt"], num_tokens=num_tokens) for each in (whole, arch)]
+    assert results[0].forward_flops - results[1].forward_flops == 4 * WIDTH * unseen * BATCH
+    assert results[0].backward_flops - results[1].backward_flops == 8 * WIDTH * unseen * BATCH
 
 
 def test_embedding_input_costs_no_operations():
@@ -198,7 +211,7 @@ def kept_bytes(model, inputs):
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 @pytest.mark.parametrize("train_set", ["fpt", "full"])
-@pytest.mark.parametrize("body", ["gpt2", "bert", "vit", "llama", "lstm"])
+@pytest.mark.parametrize("body", ["gpt2", "bert", "vit", "t5", "longformer", "llama", "lstm"])
 def test_activation_memory_of_a_pack_is_estimated_within_a_quarter(body, train_set, precision):
     arch = architecture(body, size="nano", num_layers=2)
     groups, num_runs = TRAIN_SETS[train_set], 4

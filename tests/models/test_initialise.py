@@ -5,10 +5,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from models import BODIES
 from models.bodies import architecture
 from models.initialise import body_state, input_layer, output_layer
-
-BODIES = ("gpt2", "bert", "vit", "llama", "lstm", "lstm-residual")
 
 
 def nano(body, num_layers=2):
@@ -35,7 +34,7 @@ def test_random_bodies_are_repeatable_differ_by_seed_and_leave_the_global_state_
     assert matrices and not any(torch.equal(first[name], other[name]) for name in matrices)
 
 
-@pytest.mark.parametrize("body", ["gpt2", "bert", "vit", "llama"])
+@pytest.mark.parametrize("body", ["gpt2", "bert", "vit", "longformer", "llama"])
 def test_random_is_transformers_4_1_1(body):
     state = body_state(nano(body), "random", seed=0)
     for name, tensor in state.items():
@@ -62,7 +61,7 @@ def test_random_scaled_divides_residual_projections_by_the_whole_depth():
         torch.testing.assert_close(scaled[name], plain[name] * factor, rtol=1e-6, atol=0)
 
 
-@pytest.mark.parametrize(("body", "count"), [("bert", 4), ("vit", 4), ("llama", 4)])
+@pytest.mark.parametrize(("body", "count"), [("bert", 4), ("vit", 4), ("t5", 4), ("longformer", 4), ("llama", 4)])
 def test_two_projections_of_each_layer_write_into_the_residual_stream(body, count):
     plain, scaled = (body_state(nano(body), init, seed=0) for init in ("random", "random-scaled"))
     assert sum(not torch.equal(plain[name], scaled[name]) for name in plain) == count

@@ -7,13 +7,14 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from models import TRAIN_SETS, Group
+from models import BODIES, TRAIN_SETS, Group
 from models.activation import TanhGelu
+from models.attention import ATTENTION_NAME, packed_attention
 from models.bodies import architecture
 from models.fpt import PackedFPT
 from models.heads import Heads
 from models.initialise import body_state, input_layer, output_layer
-from models.packed import ATTENTION_NAME, PackState, packed_attention, packed_twin
+from models.packed import PackState, packed_twin
 from models.randomness import DropoutStreams
 from models.states import run_state
 
@@ -22,9 +23,11 @@ K, B, T, D = 3, 2, 5, 8
 
 def leaves() -> list[nn.Module]:
     from transformers.models.llama.modeling_llama import LlamaRMSNorm
+    from transformers.models.t5.modeling_t5 import T5LayerNorm
     from transformers.pytorch_utils import Conv1D
 
-    return [nn.Linear(D, 6), nn.Linear(D, 6, bias=False), Conv1D(6, D), nn.LayerNorm(D), LlamaRMSNorm(D)]
+    norms = [nn.LayerNorm(D), LlamaRMSNorm(D), T5LayerNorm(D)]
+    return [nn.Linear(D, 6), nn.Linear(D, 6, bias=False), Conv1D(6, D), *norms]
 
 
 @pytest.mark.parametrize("leaf", leaves(), ids=lambda leaf: f"{type(leaf).__name__}-{len(list(leaf.parameters()))}")
@@ -65,14 +68,20 @@ def test_packed_embedding_looks_up_in_each_runs_own_table() -> None:
 @pytest.mark.parametrize("num_tokens", [6, 300])
 @pytest.mark.parametrize("is_causal", [True, False])
 @pytest.mark.parametrize("is_padded", [True, False])
-def test_attention_is_softmax_of_scores_times_values(num_tokens: int, is_causal: bool, is_padded: bool) -> None:
+@pytest.mark.parametrize("num_biases", [0, 1, 2])
+def test_attention_is_softmax_of_scores_times_values(
+    num_tokens: int, is_causal: bool, is_padded: bool, num_biases: int
+) -> None:
     module = nn.Module()
     module.is_causal = is_causal
     lengths = torch.tensor([num_tokens, 3]) if is_padded else None
     module.pack = PackState(num_runs=2, lengths=lengths)
     query, key, value = torch.randn(3, 2, 4, num_tokens, 8).unbind(0)
-    out, _ = packed_attention(module, query, key, value, None)
+    biases = torch.randn(num_biases, 4, num_tokens, num_tokens) if num_biases else None
+    out, _ = packed_attention(module, query, key, value, None, position_bias=biases)
     scores = query.double() @ key.double().transpose(-1, -2) / 8**0.5
+    # Two runs of one example: a bias of their own for each, or one for both.
+    scores = scores if biases is None else scores + biases.double()
     hidden = torch.zeros(2, 1, num_tokens, num_tokens, dtype=torch.bool)
     if is_causal:
         hidden = torch.ones(num_tokens, num_tokens, dtype=torch.bool).triu(1)
@@ -109,7 +118,7 @@ def packed_model(body: str, groups: tuple[Group, ...], num_runs: int, *, own_bod
     )
 
 
-@pytest.mark.parametrize("body", ["gpt2", "bert", "vit", "llama", "lstm", "lstm-residual"])
+@pytest.mark.parametrize("body", BODIES)
 def test_packed_body_equals_the_plain_one_with_the_same_tensors(body: str) -> None:
     """The engine's replaced leaves and attention against the core as transformers computes it, forward and backward."""
     model = packed_model(body, TRAIN_SETS["fpt"], num_runs=1)

@@ -10,6 +10,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from models import BODIES
 from models.bodies import Architecture, architecture
 from models.initialise import body_state
 from study.assemble import assemble
@@ -84,7 +85,7 @@ def assert_packed_equals_alone(runs: Sequence[RunSpec], dtype: torch.dtype, *, e
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
-@pytest.mark.parametrize("body", ["gpt2", "bert", "vit", "llama", "lstm", "lstm-residual"])
+@pytest.mark.parametrize("body", BODIES)
 def test_packed_equals_alone(body: str, dtype: torch.dtype) -> None:
     """K = 8, seeds, learning rates and last steps differ; two runs have random bodies of their own."""
     runs = [
@@ -109,9 +110,11 @@ def test_packed_equals_alone_where_the_body_draws_random_states() -> None:
     assert losses([0, 1, 2]) == pytest.approx(losses([1]), rel=1e-4)
 
 
-@pytest.mark.parametrize("train_set", ["full", "output-only", "input+attention"])
-def test_packed_equals_alone_for_other_train_sets(train_set: str) -> None:
-    runs = [spec(seed=k, lr=1e-3 * (k + 1), train_set=train_set) for k in range(3)]
+@pytest.mark.parametrize(
+    ("body", "train_set"), [("gpt2", "full"), ("gpt2", "output-only"), ("gpt2", "input+attention"), ("t5", "full")]
+)
+def test_packed_equals_alone_for_other_train_sets(body: str, train_set: str) -> None:
+    runs = [spec(body=body, seed=k, lr=1e-3 * (k + 1), train_set=train_set) for k in range(3)]
     assert_packed_equals_alone(runs, torch.float64)
 
 
