@@ -70,7 +70,7 @@ def _checksum(tensors: Mapping[str, torch.Tensor]) -> str:
     """CRC-32 of all values; the format itself would take altered ones for true."""
     value = 0
     for name in sorted(tensors):
-        value = zlib.crc32(tensors[name].reshape(-1).view(torch.uint8).numpy(), value)
+        value = zlib.crc32(tensors[name].reshape(-1).view(torch.uint8).numpy().data, value)
     return f"{value:08x}"
 
 
