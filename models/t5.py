@@ -37,16 +37,17 @@ class Feedforward(nn.Module):
         from transformers.activations import ACT2FN
 
         super().__init__()
-        for name in _first_matrices(config):
+        self.firsts = _first_matrices(config)
+        for name in self.firsts:
             self.add_module(name, nn.Linear(config.d_model, config.d_ff, bias=False))
         self.wo = nn.Linear(config.d_ff, config.d_model, bias=False)
         self.dropout = nn.Dropout(config.dropout_rate)
         self.act = ACT2FN[config.dense_act_fn]
-        self.is_gated = config.is_gated_act
 
     def forward(self, hidden: torch.Tensor) -> torch.Tensor:
         """[N, T, D] -> [N, T, D]."""
-        units = self.act(self.wi_0(hidden)) * self.wi_1(hidden) if self.is_gated else self.act(self.wi(hidden))
+        first, *gated = (self.get_submodule(name)(hidden) for name in self.firsts)
+        units = self.act(first) * gated[0] if gated else self.act(first)
         return self.wo(self.dropout(units))
 
 
@@ -77,7 +78,7 @@ class T5Core(nn.Module):
 
     def _biases(self, hidden: torch.Tensor) -> torch.Tensor:
         """[K, H, T, T], one for each table that is stacked in a packed leaf; [1, H, T, T] where there is one table."""
-        table = self.get_submodule("block.0.layer.0.SelfAttention.relative_attention_bias")
+        table: Any = self.get_submodule("block.0.layer.0.SelfAttention.relative_attention_bias")
         num_tables = len(table.weight) if table.weight.ndim == 3 else 1
         tokens = torch.arange(hidden.shape[1], device=hidden.device)
         buckets = relative_buckets(
