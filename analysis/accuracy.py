@@ -26,12 +26,13 @@ def table(frames: load.Frames) -> pd.DataFrame:
     cell_runs = dict(iter(frames.runs.groupby(["setting", *load.CELL])))
     num_missing = frames.missing.groupby(["setting", *load.CELL]).size().to_dict()
     rows = []
-    for setting, runs in frames.runs.groupby("setting", sort=True):
+    asked = pd.concat([frames.runs, frames.missing], ignore_index=True)
+    for setting, runs in asked.groupby("setting", sort=True):
         levels = runs.groupby("task")[["chance_accuracy", "floor_accuracy"]].max()
         for cell in itertools.product(*(load.order(name, runs[name]) for name in load.CELL)):
             key = (setting, *cell)
             row = dict(zip(("setting", *load.CELL), key, strict=True))
-            row |= _estimate(cell_runs.get(key, runs.head(0)))
+            row |= _estimate(cell_runs.get(key, frames.runs.head(0)))
             row["num_missing"] = num_missing.get(key, 0)
             row |= {name: levels.at[cell[0], f"{name}_accuracy"] for name in ("chance", "floor")}
             rows.append(row)
@@ -155,8 +156,8 @@ def _clear_of(levels: list[float | None]) -> float:
 
 
 def gap_text(cell: Any) -> str:
-    """What a cell lacks, from its counts: "not run", "1 diverged, 1 missing", or "" for a complete one."""
+    """What a cell lacks, from its counts: "not run", "1 diverged, 1 missing", or "" where nothing does."""
     counts = {"diverged": cell.num_diverged, "failed": cell.num_failed, "missing": cell.num_missing}
-    if not (cell.num_done or cell.num_diverged or cell.num_failed):
+    if cell.num_missing and not (cell.num_done or cell.num_diverged or cell.num_failed):
         return "not run"
     return ", ".join(f"{count} {word}" for word, count in counts.items() if count)

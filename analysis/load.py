@@ -6,7 +6,6 @@ Imports neither ray nor torch, so results can be read where neither is installed
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from functools import cached_property
 
 import pandas as pd
 
+from analysis import asked
 from models import INITS, TRAIN_SETS
 from study import ledger
 from study.errors import UserError
@@ -36,23 +36,16 @@ class Frames:
         runs: one row per finished run, the ledger's columns (docs/columns.md) and `setting`, which names what
             else differs between runs of one (task, train set, init) cell; "" where nothing does.
         curves: one row per evaluation of those runs.
+        missing: one row per run that a launch asked for and that has no row: run_id, the columns of its
+            specification, and `setting`.
         problems: one line for each part of the ledger that could not be read and is left out.
     """
 
     source: str
     runs: pd.DataFrame
     curves: pd.DataFrame
+    missing: pd.DataFrame
     problems: tuple[str, ...] = ()
-
-    @cached_property
-    def missing(self) -> pd.DataFrame:
-        """Runs that would complete the crossing of task, train set, init and seed inside each setting."""
-        rows = []
-        for setting, runs in self.runs.groupby("setting", sort=True):
-            have = set(runs[[*CELL, "seed"]].itertuples(index=False, name=None))
-            axes = [sorted(runs[column].unique()) for column in (*CELL, "seed")]
-            rows += [(setting, *cell) for cell in itertools.product(*axes) if cell not in have]
-        return pd.DataFrame(rows, columns=["setting", *CELL, "seed"])
 
     @cached_property
     def counts(self) -> dict[str, int]:
@@ -85,8 +78,10 @@ def load(uri: str) -> Frames:
         why = f" ({problems[0]})" if problems else ""
         raise UserError(f"{uri}: the ledger has no readable run{why}; run a grid with --out {uri} first")
     frame = runs.to_pandas()
-    frame["setting"] = settings(frame)
-    return Frames(uri, frame, curves.to_pandas(), problems)
+    missing, unread = asked.lacking(ledger.open_existing(uri).storage, set(frame["run_id"]))
+    both = settings(pd.concat([frame[missing.columns], missing], ignore_index=True))
+    frame["setting"], missing["setting"] = both[: len(frame)], both[len(frame) :].to_numpy()
+    return Frames(uri, frame, curves.to_pandas(), missing, (*problems, *unread))
 
 
 def settings(runs: pd.DataFrame) -> pd.Series:

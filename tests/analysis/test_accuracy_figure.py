@@ -7,12 +7,17 @@ from analysis.load import load
 
 @pytest.fixture(scope="module")
 def six_rows(synthetic, tmp_path_factory):
-    """language under fpt: 0.8, 0.9, 1.0; under full: one seed 0.7. random under fpt: one failed, one diverged."""
+    """language under fpt: 0.8, 0.9, 1.0; under full: one seed 0.7, two missing. random under fpt: one failed, one
+    diverged, one missing; under full nothing was asked for, under output-only three are missing."""
     rows = [synthetic.run(accuracy=value, seed=seed) for seed, value in enumerate([0.8, 0.9, 1.0])]
     rows.append(synthetic.run(accuracy=0.7, train_set="full"))
     rows.append(synthetic.run(init="random", seed=0, status="failed", error="out of memory"))
     rows.append(synthetic.run(init="random", seed=1, status="diverged", accuracy=0.99))
-    return accuracy.table(load(synthetic.write(tmp_path_factory.mktemp("six") / "out", rows)))
+    missing = [synthetic.run(train_set="full", seed=seed) for seed in (1, 2)]
+    missing.append(synthetic.run(init="random", seed=2))
+    missing += [synthetic.run(init="random", train_set="output-only", seed=seed) for seed in range(3)]
+    out = synthetic.write(tmp_path_factory.mktemp("six") / "out", rows, missing=missing)
+    return accuracy.table(load(out))
 
 
 def cell(table, init, train_set):
@@ -45,10 +50,17 @@ def test_diverged_and_failed_runs_are_counted_and_enter_no_mean(six_rows):
 
 
 def test_cell_without_a_run_is_a_row(six_rows):
-    row = cell(six_rows, "random", "full")
+    row = cell(six_rows, "random", "output-only")
     assert np.isnan(row["mean"])
     assert row["num_missing"] == 3
     assert accuracy.gap_text(row) == "not run"
+
+
+def test_cell_that_nobody_asked_for_lacks_nothing(six_rows):
+    row = cell(six_rows, "random", "full")
+    assert np.isnan(row["mean"])
+    assert row["num_missing"] == 0
+    assert accuracy.gap_text(row) == ""
 
 
 def test_figure_shows_seeds_means_lines_and_gaps(six_rows):

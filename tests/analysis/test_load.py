@@ -25,6 +25,29 @@ def test_counts_and_missing(study_ledger):
     assert frames.settings == [""]
 
 
+def test_nothing_is_missing_that_nobody_asked_for(tmp_path, synthetic):
+    rows = [
+        synthetic.run(accuracy=0.9, init=init, train_set=name)
+        for init, name in (("language", "fpt"), ("random", "full"))
+    ]
+    assert load(synthetic.write(tmp_path / "out", rows)).counts["missing"] == 0
+
+
+def test_a_manifest_that_cannot_be_read_is_told(tmp_path, synthetic):
+    out = synthetic.write(tmp_path / "out", [synthetic.run(accuracy=0.9)])
+    manifest = next((Path(out) / "manifest").iterdir())
+    document = json.loads(manifest.read_text())
+    (Path(out) / "manifest" / "torn.json").write_text(manifest.read_text()[:100])
+    document["runs"][0] |= {"engine_version": 99, "run_id": "another"}
+    (Path(out) / "manifest" / "newer.json").write_text(json.dumps(document))
+    newer, torn = load(out).problems
+    assert "newer.json" in newer and "engine_version" in newer
+    assert "torn.json" in torn and "cannot be read" in torn
+    for path in (Path(out) / "manifest").iterdir():
+        path.unlink()
+    assert load(out).problems == ("no manifest: which runs were asked for, and so which are missing, is not known",)
+
+
 def test_every_curve_belongs_to_a_run(study_ledger):
     frames = load(study_ledger)
     assert set(frames.curves["run_id"]) <= set(frames.runs["run_id"])

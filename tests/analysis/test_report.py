@@ -82,7 +82,7 @@ def test_text_from_data_is_never_markup(page, synthetic):
 def test_hostile_names_stay_text(synthetic, tmp_path):
     name = "checkpoint:</script><b>x"
     rows = [synthetic.run(accuracy=0.9, seed=seed) for seed in (0, 1)]
-    rows += [row | {"init": name, "run_id": row["run_id"][::-1]} for row in rows]
+    rows += [row | {"init": name, "size": None, "run_id": row["run_id"][::-1]} for row in rows]
     page = write_report(synthetic.write(tmp_path / "out", rows), str(tmp_path / "page"), ["</script>"])
     html = page.read_text(encoding="utf-8")
     assert Outline(html).stack == []

@@ -10,7 +10,7 @@ import pytest
 from models import BODIES
 from study.errors import UserError
 from study.grids import GRIDS, load_grid
-from study.grids.quickstart import INITS, LR
+from study.grids.quickstart import CONTROLS, LR, PRETRAINED
 from tasks import TASKS
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -65,11 +65,12 @@ def test_smoke_covers_every_task_and_body() -> None:
     assert {run.task for run in runs} == set(TASKS) and {run.body for run in runs} == set(BODIES)
 
 
-def test_quickstart_is_a_full_cross() -> None:
+def test_quickstart_is_a_full_cross_and_two_controls() -> None:
     runs = load_grid("quickstart")
     cells = Counter((run.task, run.init, run.train_set) for run in runs)
-    assert len(cells) == 4 * len(INITS) * len(LR) and set(cells.values()) == {3}
-    assert all(run.body_seed == (run.seed if run.init == "random" else 0) for run in runs)
+    assert len(cells) == 4 * (len((*PRETRAINED, "random")) * len(LR) + len(CONTROLS)) and set(cells.values()) == {3}
+    assert all(run.train_set == "fpt" for run in runs if run.init in CONTROLS)
+    assert all(run.body_seed == (0 if run.init in PRETRAINED else run.seed) for run in runs)
 
 
 def test_a_grid_of_ones_own(tmp_path: Path) -> None:

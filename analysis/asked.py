@@ -1,0 +1,49 @@
+"""What was asked for: the runs of every launch, from OUT/manifest/, against which a result can be missing."""
+
+from __future__ import annotations
+
+import json
+
+import pandas as pd
+import pyarrow as pa
+
+from study.errors import UserError, one_line
+from study.ledger_schema import RUNS, SPEC_COLUMNS
+from study.spec import RunSpec
+from study.storage import Storage
+
+_SCHEMA = pa.schema([RUNS.field("run_id"), *SPEC_COLUMNS])
+
+
+def lacking(storage: Storage, have: set[str]) -> tuple[pd.DataFrame, list[str]]:
+    """Runs that a launch asked for and that have no row.
+
+    Args:
+        storage: of the ledger.
+        have: run ids that have a row.
+
+    Returns:
+        A frame with run_id and the columns of a run's specification, and one line for each manifest that cannot be
+        read, or that another version of the program wrote.
+    """
+    rows: dict[str, dict] = {}
+    problems = []
+    names = storage.names("manifest")
+    for name in names:
+        try:
+            runs = json.loads(storage.read(f"manifest/{name}"))["runs"]
+            wanted = [run for run in runs if run["run_id"] not in have]
+            specs = [RunSpec.from_json(json.dumps(_without(run, "run_id"))) for run in wanted]
+        except UserError as error:
+            problems.append(f"manifest/{name}: {one_line(error)}; which of its runs are missing is not known")
+        except (OSError, ValueError, LookupError, TypeError) as error:
+            problems.append(f"manifest/{name} cannot be read ({type(error).__name__}); its missing runs are not known")
+        else:
+            rows |= {spec.run_id: {"run_id": spec.run_id, **spec.as_columns()} for spec in specs}
+    if not names:
+        problems.append("no manifest: which runs were asked for, and so which are missing, is not known")
+    return pa.Table.from_pylist(list(rows.values()), schema=_SCHEMA).to_pandas(), problems
+
+
+def _without(run: dict, name: str) -> dict:
+    return {key: value for key, value in run.items() if key != name}
