@@ -7,7 +7,9 @@ this machine is used without asking the hub: a branch means the commit it pointe
 from __future__ import annotations
 
 import json
+import math
 import re
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,6 +36,12 @@ PINNED = {
     ("longformer", "language", "base"): "allenai/longformer-base-4096@301e6a42cb0d9976a6d6a26a079fef81c18aa895",
     ("vit", "vision", "base"): "google/vit-base-patch16-224-in21k@b4569560a39a0f1af58e3ddaf17facf20ab919b0",
 }
+
+_PROBE_SECONDS = 5.0
+"""Longest wait for any answer of the hub. Its own client asks six times, 25 seconds in all, before it gives up."""
+_SILENT_SECONDS = 600.0
+"""How long a hub that did not answer is not asked again by this process: the next run needs its error at once."""
+_silent_since: dict[str, float] = {}
 
 _HUB_ID = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?")
 
@@ -128,22 +136,49 @@ def _fetch_weights(repository: str, snapshot: Path) -> None:
 
 def _fetch(repository: str, revision: str, file: str) -> Path | None:
     """Folder of the snapshot that now holds `file`; None where the repository has no such file."""
-    from huggingface_hub import constants, errors, hf_hub_download, try_to_load_from_cache
+    from huggingface_hub import errors, hf_hub_download, try_to_load_from_cache
 
     try:
         cached = try_to_load_from_cache(repository, file, revision=revision)
         if isinstance(cached, str):
             return Path(cached).parent
+        if not _answers():
+            raise _offline(repository, revision)
         return Path(hf_hub_download(repository, file, revision=revision)).parent
     except (errors.RepositoryNotFoundError, errors.RevisionNotFoundError, errors.HFValidationError) as error:
         reason = type(error).__name__.removesuffix("Error")
         raise ValueError(f"hub checkpoint {repository}@{revision}: {reason}; check its name, or log in") from error
     except errors.LocalEntryNotFoundError as error:
-        raise OfflineError(
-            f"{repository}@{revision} is not in {constants.HF_HUB_CACHE} and the hub cannot be reached; "
-            f"with network run: hf download {repository} --revision {revision}"
-        ) from error
+        raise _offline(repository, revision) from error
     except errors.EntryNotFoundError as error:
         if file == CONFIG_FILE:
             raise ValueError(f"hub checkpoint {repository}@{revision} has no {CONFIG_FILE}") from error
         return None
+    except errors.HTTPError as error:  # pyright: ignore[reportPrivateImportUsage] - of httpx or httpx2, by version
+        # The hub's own trouble, or a connection that broke off half-way.
+        raise _offline(repository, revision) from error
+
+
+def _answers() -> bool:
+    """Whether the hub answers anything at all, asked once."""
+    from huggingface_hub import constants, errors, get_session
+
+    endpoint = constants.ENDPOINT
+    if time.monotonic() - _silent_since.get(endpoint, -math.inf) < _SILENT_SECONDS:
+        return False
+    try:
+        get_session().head(endpoint, timeout=_PROBE_SECONDS)
+    except (errors.HTTPError, OSError):  # pyright: ignore[reportPrivateImportUsage]
+        # An OSError where HF_HUB_OFFLINE forbids to ask.
+        _silent_since[endpoint] = time.monotonic()
+        return False
+    return True
+
+
+def _offline(repository: str, revision: str) -> OfflineError:
+    from huggingface_hub import constants
+
+    return OfflineError(
+        f"{repository}@{revision} is not in {constants.HF_HUB_CACHE} and the hub cannot be reached; "
+        f"with network run: hf download {repository} --revision {revision}"
+    )

@@ -1,8 +1,9 @@
 import huggingface_hub
 import pytest
-from huggingface_hub import constants
+from huggingface_hub import constants, errors
 from transformers import GPT2Config, GPT2Model
 
+from models import hub
 from models.hub import PINNED, OfflineError, locate
 from models.weights import load_checkpoint
 
@@ -10,11 +11,41 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
 @pytest.fixture
-def offline(tmp_path, monkeypatch):
-    """An empty hub cache, and no network."""
+def empty_cache(tmp_path, monkeypatch):
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(hub, "_silent_since", {})
     return tmp_path
+
+
+@pytest.fixture
+def offline(empty_cache, monkeypatch):
+    """An empty hub cache, and no network."""
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    return empty_cache
+
+
+class Session:
+    """A hub that answers, or raises what it is given; counts how often it was asked."""
+
+    def __init__(self, error=None):
+        self.error = error
+        self.num_asked = 0
+
+    def head(self, url, timeout):
+        assert url == constants.ENDPOINT and 0 < timeout < 10
+        self.num_asked += 1
+        if self.error is not None:
+            raise self.error
+
+
+@pytest.fixture
+def answering(monkeypatch):
+    def answer(error=None):
+        session = Session(error)
+        monkeypatch.setattr(huggingface_hub, "get_session", lambda: session)
+        return session
+
+    return answer
 
 
 @pytest.fixture
@@ -53,6 +84,47 @@ def test_an_absent_checkpoint_says_what_to_do_in_one_line(offline, name):
     assert str(offline) in message
     assert f"hf download {repository} --revision {revision}" in message
     assert "\n" not in message
+
+
+@pytest.mark.parametrize("error", [errors.HTTPError("no route"), TimeoutError("too slow")])
+def test_a_silent_hub_is_asked_once_and_no_file_is_tried(empty_cache, answering, monkeypatch, error):
+    """The hub's own client would try for 25 seconds, for every run of a grid."""
+    session = answering(error)
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", None)
+    for name in ("someone/tiny", "someone/other", "someone/tiny"):
+        with pytest.raises(OfflineError, match=f"{name}@main is not in .* hf download {name} --revision main"):
+            locate(name, with_weights=False)
+    assert session.num_asked == 1
+    monkeypatch.setattr(hub, "_SILENT_SECONDS", 0.0)
+    with pytest.raises(OfflineError):
+        locate("someone/tiny", with_weights=False)
+    assert session.num_asked == 2
+
+
+def test_a_hub_that_answers_is_asked_for_the_file(empty_cache, answering, monkeypatch, cached):
+    answering()
+    asked = []
+
+    def download(repository, file, revision):
+        asked.append((repository, file, revision))
+        return str(cached / file)
+
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
+    assert locate("someone/else@v2", with_weights=False).folder == cached
+    assert asked == [("someone/else", "config.json", "v2")]
+
+
+@pytest.mark.parametrize("raised", [errors.LocalEntryNotFoundError("gone"), errors.HTTPError("broke off")])
+def test_a_download_that_breaks_off_is_told_like_no_network(empty_cache, answering, monkeypatch, raised):
+    answering()
+
+    def download(*_, **__):
+        raise raised
+
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
+    with pytest.raises(OfflineError, match="with network run: hf download someone/tiny") as error:
+        locate("someone/tiny", with_weights=False)
+    assert "\n" not in str(error.value)
 
 
 def test_a_cached_config_is_not_a_cached_checkpoint(cached):
