@@ -7,7 +7,6 @@ import shlex
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from study.ledger_schema import FINAL
 from study.reply import DONE, SOME_FAILED, Reply
 
 if TYPE_CHECKING:
@@ -28,7 +27,10 @@ def _plan(args: argparse.Namespace, command: list[str]) -> Reply:
     del command
     runs = _runs(args)
     ledger = Ledger(args.out) if args.out else None
-    return plan.answer(args.grid, preflight.resolve(runs), ledger)
+    unreachable = preflight.unreachable(runs, with_weights=False)
+    priced = preflight.resolve(run for run in runs if run.init not in unreachable)
+    unpriced = [(run, unreachable[run.init]) for run in runs if run.init in unreachable]
+    return plan.answer(args.grid, priced, ledger, unpriced)
 
 
 def _run(args: argparse.Namespace, command: list[str]) -> Reply:
@@ -37,11 +39,6 @@ def _run(args: argparse.Namespace, command: list[str]) -> Reply:
     from study.ledger import Ledger
 
     runs = _runs(args)
-    finished = Ledger(args.out).finished()
-    if named := [run for run in runs if run.has_checkpoint and finished.get(run.run_id) not in FINAL]:
-        from study import preflight
-
-        preflight.check_checkpoints(named)
     run_grid(
         runs,
         out=args.out,

@@ -71,12 +71,14 @@ def run_grid(
     todo = [spec for spec in specs if finished.get(spec.run_id) in ((None, "failed") if retry_failed else (None,))]
     num_packs = 0
     if todo:
-        launch = _prepare(ledger, todo)
+        launch, unreachable = _prepare(ledger, todo)
         ledger.prepare()
         path, document = manifest(specs, grid_name=grid_name, command=command)
         ledger.storage.commit(path, document)
-        with connected(address):
-            num_packs = _run(launch, todo)
+        _record_unreachable(ledger, todo, unreachable)
+        if reachable := [spec for spec in todo if spec.init not in unreachable]:
+            with connected(address):
+                num_packs = _run(launch, reachable)
         ledger.compact()
     finished = ledger.finished()
     counts = Counter(finished.get(spec.run_id, "missing") for spec in specs)
@@ -84,21 +86,36 @@ def run_grid(
     return LaunchSummary(**numbers, packs=num_packs, wall_seconds=time.monotonic() - started)
 
 
-def _prepare(ledger: Ledger, todo: Sequence[RunSpec]) -> Launch:
-    """Refuse before any work what cannot be trained; absent data become failed rows where they are missed."""
+def _prepare(ledger: Ledger, todo: Sequence[RunSpec]) -> tuple[Launch, dict[str, str]]:
+    """Refuse before any work what cannot be trained; absent data become failed rows where they are missed.
+
+    Returns:
+        What is known of the runs that can be trained, and by init why the checkpoints of others cannot be had.
+    """
     from study import bodies, preflight
     from study.rounds import Launch
     from tasks.catalogue import make_task
     from tasks.files import MissingData
 
+    unreachable = preflight.unreachable(todo, with_weights=True)
+    todo = [spec for spec in todo if spec.init not in unreachable]
     flops = {priced.run.run_id: priced.train_flops + priced.eval_flops for priced in preflight.resolve(todo)}
+    preflight.check_checkpoints(todo)
     for run in {(spec.task, spec.protocol, spec.task_args): spec for spec in todo}.values():
         try:
             make_task(run.task, protocol=run.protocol, args=run.task_args).check()
         except MissingData:
             continue
     sources = {run.run_id: source for run in todo if (source := bodies.resolve(run)) is not None}
-    return Launch(ledger, flops, sources)
+    return Launch(ledger, flops, sources), unreachable
+
+
+def _record_unreachable(ledger: Ledger, todo: Sequence[RunSpec], reasons: Mapping[str, str]) -> None:
+    """A failed row for each run whose checkpoint cannot be had, by init."""
+    from study.execution import failed_row
+
+    for pack in make_packs([spec for spec in todo if spec.init in reasons], device="cpu"):
+        ledger.append([failed_row(run, reasons[run.init]) for run in pack.runs], [], pack.pack_id)
 
 
 def _run(launch: Launch, todo: Sequence[RunSpec]) -> int:

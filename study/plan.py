@@ -12,6 +12,7 @@ from study.ledger_schema import STATUSES
 from study.packing import MAX_SIZE, Device, make_packs
 from study.preflight import Priced
 from study.reply import Reply, duration, quantity, table
+from study.spec import RunSpec
 
 # Floating-point operations per second that training achieves, lowest to highest, by kind of device and precision.
 # CPU: measured with the packed engine and with a plain loop on one Xeon core with AMX, from nano bodies on short
@@ -26,16 +27,26 @@ ACHIEVED: dict[tuple[str, str], tuple[float, float]] = {
 _DEVICES: dict[str, Device] = {"cpu core": "cpu", "gpu": "cuda"}
 
 
-def answer(grid: str, priced: Sequence[Priced], ledger: Ledger | None) -> Reply:
-    """Runs, packs, parameters, operations, memory, hours, bodies; with a ledger also what of it is done."""
+def answer(
+    grid: str, priced: Sequence[Priced], ledger: Ledger | None, unpriced: Sequence[tuple[RunSpec, str]] = ()
+) -> Reply:
+    """Runs, packs, parameters, operations, memory, hours, bodies; with a ledger also what of it is done.
+
+    Args:
+        grid: its name.
+        priced: its runs with their cost.
+        ledger: where their rows would be; None without one.
+        unpriced: runs whose checkpoint is not at hand, and why; they are counted and have no cost.
+    """
     finished = ledger.finished() if ledger else {}
     todo = [each for each in priced if each.run.run_id not in finished]
-    counts = Counter(finished[each.run.run_id] for each in priced if each.run.run_id in finished)
+    runs = [*(each.run for each in priced), *(run for run, _ in unpriced)]
+    counts = Counter(finished.get(run.run_id, "missing") for run in runs)
     document = {
         "grid": grid,
-        "runs": len(priced),
+        "runs": len(runs),
         **({status: counts[status] for status in STATUSES} if ledger else {}),
-        "missing": len(todo),
+        "missing": counts["missing"],
         "train_flops": sum(each.train_flops for each in todo),
         "eval_flops": sum(each.eval_flops for each in todo),
         "packs": {kind: len(make_packs([each.run for each in todo], device=kind)) for kind in MAX_SIZE},
@@ -43,6 +54,7 @@ def answer(grid: str, priced: Sequence[Priced], ledger: Ledger | None) -> Reply:
         "pack_memory_bytes": {kind: _memory(todo, kind) for kind in MAX_SIZE},
         "kinds": _kinds(priced),
         "bodies": _bodies(todo, ledger),
+        "unreachable": _unreachable(unpriced),
     }
     return Reply(document, _shown(document))
 
@@ -107,6 +119,12 @@ def _bodies(todo: Sequence[Priced], ledger: Ledger | None) -> list[dict[str, Any
     ]
 
 
+def _unreachable(unpriced: Sequence[tuple[RunSpec, str]]) -> list[dict[str, Any]]:
+    """Checkpoints that are neither here nor to be fetched, with the number of runs that need each."""
+    needed = Counter((run.init, reason) for run, reason in unpriced)
+    return [{"init": init, "runs": runs, "reason": reason} for (init, reason), runs in needed.items()]
+
+
 def _shown(document: Mapping[str, Any]) -> list:
     kinds = [
         (k["task"], k["body"], k["train_set"], k["runs"], k["tokens"], quantity(k["params"]), quantity(k["trained"]),
@@ -122,4 +140,5 @@ def _shown(document: Mapping[str, Any]) -> list:
         packs, memory = document["packs"][device], quantity(document["pack_memory_bytes"][device])
         measured = "" if kind == "cpu core" else " (assumed rates, not measured)"
         shown.append(f"on one {kind}: {packs} packs, {low} to {high}{measured}; largest pack about {memory}B of memory")
-    return shown + [f"{body['action']} {body['body']} for {body['runs']} runs" for body in document["bodies"]]
+    shown += [f"{body['action']} {body['body']} for {body['runs']} runs" for body in document["bodies"]]
+    return shown + [f"not priced: {each['runs']} runs, {each['reason']}" for each in document["unreachable"]]

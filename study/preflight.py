@@ -1,4 +1,7 @@
-"""What can be refused before any work: arguments of tasks, bodies that do not exist, sequences that are too long."""
+"""What can be refused before any work: arguments of tasks, bodies that do not exist, sequences that are too long.
+
+A checkpoint on a hub that cannot be reached is no mistake in the grid: only the runs that need it fail.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from dataclasses import dataclass
 
 from models.bodies import Architecture, architecture
 from models.cost import Cost
+from models.hub import OfflineError, locate
 from models.weights import checkpoint_architecture, load_checkpoint
 from study.assemble import cost_of
 from study.errors import UserError, one_line
@@ -72,12 +76,33 @@ def resolve(runs: Iterable[RunSpec]) -> list[Priced]:
     return priced
 
 
+def unreachable(runs: Iterable[RunSpec], *, with_weights: bool) -> dict[str, str]:
+    """Checkpoints that the user names and that are neither on this machine nor to be fetched.
+
+    Args:
+        runs: whose checkpoints are looked for, and fetched where they are not here.
+        with_weights: the weights too, not only the configuration, which is all that a price needs.
+
+    Returns:
+        Init of such runs -> one line: the id, the cache that was looked in, and the command that fetches it.
+
+    Raises:
+        ValueError: a folder or repository that does not exist, or without the files of a checkpoint.
+    """
+    reasons = {}
+    for init in sorted({run.init for run in runs if run.has_checkpoint}):
+        try:
+            locate(init, with_weights=with_weights)
+        except OfflineError as error:
+            reasons[init] = str(error)
+    return reasons
+
+
 def check_checkpoints(runs: Iterable[RunSpec]) -> None:
     """Load every checkpoint that the user names, once.
 
     Raises:
         ValueError: one is damaged, or of another architecture.
-        models.hub.OfflineError: one is neither here nor to be fetched.
     """
     for name, body in sorted({(run.init, run.body) for run in runs if run.has_checkpoint}):
         load_checkpoint(name, body=body)
