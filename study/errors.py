@@ -8,8 +8,16 @@ class UserError(ValueError):
     """What was given, what is allowed, what to do: one line; the command line turns it into exit code 2."""
 
 
+class StorageError(OSError):
+    """The place of a ledger cannot be read or written: which place and why, on one line; what was written stays."""
+
+
+class StorageFull(StorageError):
+    """There is no room left, or a quota is used up: the file that was being written is absent, all others are whole."""
+
+
 class LedgerWarning(UserWarning):
-    """A file in the ledger that cannot be read; it is left out until `Ledger.compact` sets it aside."""
+    """A file in the ledger that cannot be used; it is left out, and `Ledger.compact` sets it aside where it may."""
 
 
 def unknown_name(what: str, given: str, allowed: Iterable[str]) -> UserError:

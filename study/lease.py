@@ -60,6 +60,10 @@ class Holder:
             return False
         return not _is_alive(self.pid) or _process_started(self.pid) != self.process_started
 
+    def is_seen_alive(self) -> bool:
+        """Whether its process is known to live, which is known on its own machine only."""
+        return self.machine == _machine() and not self.is_gone()
+
 
 class Lease:
     """One process's share in a lease; used by one thread.

@@ -8,6 +8,7 @@ OUT/quarantine/            torn and foreign files, set aside by `compact`
 Any number of workers append at the same time; a part is complete or absent and is never changed. Curves are committed
 before their rows, and carry the row's `attempt`: curves without a row are ignored. Where several parts hold a run id,
 every reader takes the same row: a result (done, diverged) before a failure, then the earliest result or last failure.
+Every part is sealed (`ledger_parts`): one whose bytes have changed is reported and left out, never read.
 """
 
 from __future__ import annotations
@@ -21,15 +22,17 @@ from typing import Any
 
 import pyarrow as pa
 
+from study import ledger_compaction
 from study.errors import LedgerWarning, UserError, one_line
-from study.ledger_parts import Damaged, Key, Parts, keys_of, of_attempts, one_row_each, pairs, parse, to_bytes, winners
-from study.ledger_schema import CURVES, FINAL, RUNS, STATUSES, to_table
-from study.spec import ENGINE_VERSION, SCHEMA_VERSION
+from study.ledger_parts import Damaged, parse, to_bytes
+from study.ledger_reading import Parts, read_parts
+from study.ledger_rows import EVALUATION, KEYS, of_attempts, one_row_each, winners
+from study.ledger_schema import COLUMNS_VERSION, CURVES, FINAL, RUNS, STATUSES, to_table
+from study.spec import ENGINE_VERSION
 from study.storage import Storage, open_storage
 
 MARKER = "ledger.json"
-_MARKER = {"ledger": "fpt-study", "schema_version": SCHEMA_VERSION}
-_SCHEMAS = {"runs": RUNS, "curves": CURVES}
+_MARKER = {"ledger": "fpt-study", "schema_version": COLUMNS_VERSION}
 
 
 class Ledger:
@@ -42,7 +45,8 @@ class Ledger:
     def __init__(self, uri: str) -> None:
         self.uri = uri
         self.storage: Storage = open_storage(uri)
-        self._keys: dict[str, list[Key]] = {}
+        self._keys: dict[str, pa.Table] = {}
+        self._told: set[str] = set()
         kind = self.storage.kind()
         if kind == "file":
             raise UserError(f"'{one_line(uri)}' is a file; --out needs a folder")
@@ -57,10 +61,13 @@ class Ledger:
     def _check_marker(self) -> None:
         try:
             marker = json.loads(self.storage.read(MARKER))
-        except ValueError:
-            marker = None
-        if marker != _MARKER:
-            raise UserError(f"'{one_line(self.uri)}/{MARKER}' is not that of a ledger of version {SCHEMA_VERSION}")
+            is_ours = marker["ledger"] == _MARKER["ledger"] and marker.keys() == _MARKER.keys()
+            is_known = is_ours and 1 <= marker["schema_version"] <= COLUMNS_VERSION
+        except (ValueError, TypeError, LookupError):
+            is_known = False
+        if not is_known:
+            known = f"versions 1 to {COLUMNS_VERSION}" if COLUMNS_VERSION > 1 else "version 1"
+            raise UserError(f"'{one_line(self.uri)}/{MARKER}' is not that of a ledger of {known}")
 
     def prepare(self) -> None:
         """Make the ledger where it is missing, and make sure that it can be written.
@@ -93,7 +100,7 @@ class Ledger:
         assert all(row["status"] in STATUSES for row in rows)
         assert {curve["run_id"] for curve in curves} <= set(ids), "curves of runs that did not end"
         attempt = uuid.uuid4().hex
-        stamp = {"schema_version": SCHEMA_VERSION, "engine_version": ENGINE_VERSION, "attempt": attempt}
+        stamp = {"schema_version": COLUMNS_VERSION, "engine_version": ENGINE_VERSION, "attempt": attempt}
         curves_path = f"curves/{_digest([*ids, attempt])}.parquet"
         if curves:
             table = to_table([{**curve, "attempt": attempt} for curve in curves], CURVES)
@@ -110,81 +117,73 @@ class Ledger:
         path = _part("runs", rows)
         if self.storage.commit(path, data):
             return True
-        if not isinstance(parse(path, self.storage.read(path), RUNS), Damaged):
-            return False
+        try:
+            if not isinstance(parse(path, self.storage.read(path), "runs"), Damaged):
+                return False
+        except FileNotFoundError:
+            return False  # it was sound, and has just been merged
+        except OSError:
+            pass  # in the way, and no part that anybody can read
         return self.storage.commit(_part("runs", rows, attempt), data)
+
+    def has_results(self, run_ids: Sequence[str]) -> bool:
+        """Whether results of exactly these runs were committed together: one look-up, however large the ledger is.
+
+        False does not mean that they have none: parts are merged by `compact`, and runs packed anew.
+        """
+        path = f"runs/{_digest(run_ids)}.parquet"
+        if self.storage.kind(path) != "file":
+            return False
+        try:
+            return not isinstance(parse(path, self.storage.read(path), "runs"), Damaged)
+        except FileNotFoundError:
+            return False
 
     def finished(self) -> dict[str, str]:
         """Status of every run that ended, by run id. Parts that were read before are not read again."""
-        parts = self._read("runs", skip=set(self._keys))
-        self._keys = {path: keys for path, keys in self._keys.items() if path in parts.paths}
-        self._keys |= {path: keys_of(table) for path, table in parts.tables.items()}
-        best = winners(key for keys in self._keys.values() for key in keys)
-        return {run_id: key.status for run_id, key in best.items()}
+        self._keys |= self._read("runs", KEYS, known=self._keys).tables
+        keys = pa.concat_tables([RUNS.empty_table().select(KEYS), *self._keys.values()])
+        best = keys.select(["run_id", "status"]).take(winners(keys))
+        return dict(zip(best["run_id"].to_pylist(), best["status"].to_pylist(), strict=True))
 
     def runs(self) -> pa.Table:
         """The table `ledger_schema.RUNS`, one row per run id, sorted by it; damaged parts are warned of."""
-        parts = self._read("runs")
-        _warn(parts)
-        return one_row_each(parts.merged(RUNS))
+        return one_row_each(self._read("runs").merged(RUNS))
 
     def curves(self) -> pa.Table:
         """The table `ledger_schema.CURVES` of the rows that `runs` returns, sorted by run, step and split."""
-        parts = self._read("curves")
-        _warn(parts)
-        return of_attempts(parts.merged(CURVES), one_row_each(self._read("runs").merged(RUNS)))
+        rows = self._read("runs", KEYS).merged(RUNS, KEYS)
+        # Read second: whatever row was there, its curves were before.
+        return of_attempts(self._read("curves").merged(CURVES), rows.take(winners(rows)))
 
     def damaged(self) -> list[Damaged]:
-        """Torn and foreign files among the parts."""
-        return [damaged for folder in _SCHEMAS for damaged in self._read(folder).damaged]
+        """Torn, foreign and unreadable files among the parts."""
+        parts = [read_parts(self.storage, "runs", KEYS), read_parts(self.storage, "curves", EVALUATION)]
+        return [each.damaged[path] for each in parts for path in sorted(each.damaged)]
 
     def compact(self) -> list[Damaged]:
-        """Merge the parts into one per table and set damaged files aside, which are returned. One process at a time.
+        """Merge the parts into few large ones and set damaged files aside, which are warned of and returned.
 
-        A crash at any point loses nothing: the merged part is complete before its sources go, and until they are
-        gone readers see every row twice and take it once. Appending goes on meanwhile.
+        May be called at any time and killed at any time, also while others append, read or compact: see
+        `ledger_compaction`. Files that may be sound for somebody else (a newer version, another user) stay.
+
+        Raises:
+            StorageError: the place fails; nothing is lost.
         """
-        for folder in _SCHEMAS:
-            self.storage.sweep(folder)
-        runs, curves = self._read("runs"), self._read("curves")
-        for damaged in (*runs.damaged, *curves.damaged):
-            target = f"quarantine/{damaged.path}"
-            is_free = self.storage.kind(target) == "missing"
-            self.storage.move(damaged.path, target if is_free else f"{target}-{uuid.uuid4().hex[:8]}")
-        # Curves first: afterwards the rows that lost are forgotten, and with them that their curves may go.
-        all_rows = runs.merged(RUNS)
-        known = set(pairs(all_rows))
-        ended = {path: table for path, table in curves.tables.items() if known.issuperset(pairs(table))}
-        rows = one_row_each(all_rows)
-        if ended:
-            self._replace("curves", list(ended), of_attempts(pa.concat_tables(ended.values()), rows))
-        if runs.tables:
-            self._replace("runs", list(runs.tables), rows)
-        return [*runs.damaged, *curves.damaged]
+        aside = ledger_compaction.compact(self.storage)
+        for damaged in aside:
+            done = "left out" if damaged.stays else "set aside in quarantine/"
+            warnings.warn(f"{damaged.path} {done}: {damaged.reason}", LedgerWarning, stacklevel=2)
+        return aside
 
-    def _replace(self, folder: str, sources: list[str], merged: pa.Table) -> None:
-        # Named by its content, so that a compaction that was interrupted and repeated writes the same part.
-        target = f"{folder}/merged-{_digest(sorted({':'.join(pair) for pair in pairs(merged)}))}.parquet"
-        if merged.num_rows and target not in sources:
-            self.storage.commit(target, to_bytes(merged))
-        for source in sources:
-            if source != target:
-                self.storage.remove(source)
-
-    def _read(self, folder: str, skip: Iterable[str] = ()) -> Parts:
-        for _ in range(10):
-            parts = Parts([f"{folder}/{name}" for name in self.storage.names(folder)], {}, [])
-            try:
-                for path in parts.paths:
-                    if path not in skip:
-                        parts.add(path, parse(path, self._bytes(path), _SCHEMAS[folder]))
-            except FileNotFoundError:
-                continue  # another process has just merged this part: list again
-            return parts
-        raise UserError(f"'{one_line(self.uri)}/{folder}' keeps changing; try again")
-
-    def _bytes(self, path: str) -> bytes | None:
-        return None if self.storage.kind(path) == "folder" else self.storage.read(path)
+    def _read(self, name: str, columns: Sequence[str] | None = None, known: Iterable[str] = ()) -> Parts:
+        """Every part of a table; of damaged ones this ledger warns once."""
+        parts = read_parts(self.storage, name, columns, known=set(known))
+        for path in sorted(parts.damaged.keys() - self._told):
+            self._told.add(path)
+            damaged = parts.damaged[path]
+            warnings.warn(f"{damaged.path} left out: {damaged.reason}", LedgerWarning, stacklevel=3)
+        return parts
 
 
 def read_runs(uri: str) -> pa.Table:
@@ -215,11 +214,6 @@ def open_existing(uri: str) -> Ledger:
     if not ledger.exists:
         raise UserError(f"there is no ledger at '{one_line(uri)}'; `study run GRID --out {one_line(uri)}` makes one")
     return ledger
-
-
-def _warn(parts: Parts) -> None:
-    for damaged in parts.damaged:
-        warnings.warn(f"{damaged.path} left out: {damaged.reason}", LedgerWarning, stacklevel=3)
 
 
 def _digest(names: Iterable[str]) -> str:

@@ -1,6 +1,11 @@
 """The columns of the ledger: type, unit, direction and meaning of each, stored in the Parquet files themselves."""
 
+from collections.abc import Callable
+
 import pyarrow as pa
+
+COLUMNS_VERSION = 1
+"""Raised when a column of either table is added, removed or redefined; run ids do not depend on it."""
 
 STATUSES = ("done", "diverged", "failed")
 """How a run can end; a failed one (with `error`) may be tried again, the others are results."""
@@ -123,6 +128,16 @@ CURVES = pa.schema(
     ]
 )
 """One row per evaluation."""
+
+TABLES = {"runs": RUNS, "curves": CURVES}
+"""Table -> its columns; the tables are folders of the ledger."""
+
+MIGRATIONS: dict[str, dict[int, Callable[[pa.Table], pa.Table]]] = {"runs": {}, "curves": {}}
+"""Table -> version -> what makes the columns of the next version of it; a table that stays as it is has no entry.
+
+For a column that older parts lack: `lambda table: table.append_column(field, pa.nulls(table.num_rows, field.type))`.
+The order of columns does not matter, and the reader raises `schema_version`.
+"""
 
 
 def to_table(rows: list[dict], schema: pa.Schema) -> pa.Table:

@@ -1,0 +1,121 @@
+"""Reading a folder of parts while others add to it and merge it: nothing is missed, and nothing damaged is used."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Collection, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+import pyarrow as pa
+
+from study.errors import StorageError, one_line
+from study.ledger_parts import Damaged, parse
+from study.storage import Storage
+
+_AT_ONCE = 32
+"""Files that are fetched at once: of a store whose answers take time, and so that few lie in memory."""
+_MAX_LISTINGS = 100
+
+
+@dataclass(frozen=True)
+class Parts:
+    """One folder of the ledger.
+
+    Attributes:
+        tables: the sound parts that were read, by path.
+        damaged: the others, by path.
+    """
+
+    tables: dict[str, pa.Table] = field(default_factory=dict)
+    damaged: dict[str, Damaged] = field(default_factory=dict)
+
+    def merged(self, schema: pa.Schema, columns: Sequence[str] | None = None) -> pa.Table:
+        """All rows of the sound parts, one below the other; columns are those that were read."""
+        empty = schema.empty_table()
+        return pa.concat_tables([empty.select(columns) if columns else empty, *self.tables.values()])
+
+
+def read_parts(storage: Storage, name: str, columns: Sequence[str] | None = None, known: Collection[str] = ()) -> Parts:
+    """Every part of a table.
+
+    A listing is no snapshot: while a compaction goes on, it may miss both a new part and the old one that it replaces.
+    So the folder is listed again until a listing holds nothing new. What was read stays in the answer even if it has
+    been replaced meanwhile: parts never change, and a row that is there twice is taken once.
+
+    Args:
+        storage: of the ledger.
+        name: of the table.
+        columns: only these; all by default.
+        known: paths of parts that need not be read again.
+
+    Raises:
+        StorageError: the place fails.
+    """
+    parts = Parts()
+    vanished: set[str] = set()
+    for _ in range(_MAX_LISTINGS):
+        listed = {f"{name}/{entry}" for entry in storage.names(name)}
+        new = sorted(listed - parts.tables.keys() - parts.damaged.keys() - set(known))
+        if not new:
+            return parts
+        for path, data in _fetched(storage, new):
+            if data is not None:
+                part = data if isinstance(data, Damaged) else parse(printable(path), data, name, columns)
+                (parts.damaged if isinstance(part, Damaged) else parts.tables)[path] = part
+            elif path in vanished:
+                parts.damaged[path] = _nothing_there(storage, path)
+            else:
+                vanished.add(path)  # merged away, or it never was a file: the next listing tells
+    raise StorageError(f"'{one_line(storage.uri)}/{name}' keeps changing; try again")
+
+
+def stream_parts(storage: Storage, name: str, paths: Sequence[str]) -> Iterator[tuple[str, pa.Table]]:
+    """Sound parts one after the other, so that few of them lie in memory.
+
+    Raises:
+        FileNotFoundError: one is no longer there, or no longer sound.
+    """
+    for path, data in _fetched(storage, paths):
+        part = parse(printable(path), data, name) if isinstance(data, bytes) else data
+        if not isinstance(part, pa.Table):
+            raise FileNotFoundError(path)
+        yield path, part
+
+
+def printable(path: str) -> str:
+    """A path for messages: on one line, and without characters that a terminal or a file cannot take."""
+    return one_line(path.encode("utf-8", "backslashreplace").decode())
+
+
+def in_threads(action: Callable[[str], object], paths: Sequence[str]) -> None:
+    """Do something to many files, many at once."""
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        for _ in pool.map(action, paths):
+            pass
+
+
+def _fetched(storage: Storage, paths: Sequence[str]) -> Iterator[tuple[str, bytes | Damaged | None]]:
+    """The bytes of files, in their order; None where there is none."""
+
+    def fetch(path: str) -> bytes | Damaged | None:
+        try:
+            return storage.read(path)
+        except FileNotFoundError:
+            return None
+        except StorageError:
+            raise
+        except OSError as error:
+            is_folder = storage.kind(path) == "folder"
+            reason = "a folder, not a part of the ledger" if is_folder else f"cannot be read: {error.strerror}"
+            return Damaged(printable(path), reason, stays=isinstance(error, PermissionError))
+
+    with ThreadPoolExecutor(min(_AT_ONCE, max(1, len(paths)))) as pool:
+        rest = iter(paths)
+        while batch := list(itertools.islice(rest, _AT_ONCE)):
+            yield from zip(batch, pool.map(fetch, batch), strict=True)
+
+
+def _nothing_there(storage: Storage, path: str) -> Damaged:
+    is_folder = storage.kind(path) == "folder"
+    return Damaged(printable(path), "a folder, not a part of the ledger" if is_folder else "a link to nothing")

@@ -1,0 +1,79 @@
+"""Which of several rows of a run counts, and which evaluations belong to it; all in columns, for millions of rows."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from study.ledger_schema import FINAL
+
+KEYS = ("run_id", "attempt", "status", "ended_at")
+"""Columns of the table of runs that decide which rows count."""
+EVALUATION = ("run_id", "attempt", "step", "split")
+"""Columns of the table of curves that name an evaluation."""
+
+
+def winners(runs: pa.Table, copies: pa.Table | None = None) -> pa.Array:
+    """Indices of the rows that count, ordered by run id; the same rows whatever their order was.
+
+    A result (done, diverged) counts before a failure; the earliest result, the latest failure.
+
+    Args:
+        runs: at least the columns `KEYS`.
+        copies: columns, one value per row, that decide between copies of one row: the smallest is taken, by the first
+            column first.
+    """
+    ended = runs["ended_at"].cast(pa.int64())
+    has_failed = pc.invert(pc.is_in(runs["status"], pa.array(FINAL)))
+    keys = {
+        "run_id": runs["run_id"],
+        "has_failed": has_failed,
+        "when": pc.if_else(has_failed, pc.negate(ended), ended),
+        "attempt": runs["attempt"],
+    }
+    return _first_of_each(pa.table(keys), ("run_id",), copies)
+
+
+def evaluations(curves: pa.Table, copies: pa.Table | None = None) -> pa.Array:
+    """Indices of each evaluation once, ordered by run, attempt, step and split; copies as for `winners`."""
+    return _first_of_each(curves.select(EVALUATION), EVALUATION, copies)
+
+
+def _first_of_each(keys: pa.Table, group: Sequence[str], copies: pa.Table | None) -> pa.Array:
+    """Index of the first row of each group, in the order of all keys."""
+    if keys.num_rows == 0:
+        return pa.array([], pa.uint64())
+    if copies is not None:
+        for name in copies.column_names:
+            keys = keys.append_column(name, copies[name])
+    keys = keys.combine_chunks()
+    order = pc.sort_indices(keys, sort_keys=[(name, "ascending") for name in keys.column_names])
+    ordered = keys.select(group).take(order)
+    differ: list[pa.ChunkedArray] = [pc.not_equal(column[1:], column[:-1]) for column in ordered.columns]
+    is_first = functools.reduce(pc.or_, differ)
+    return order.filter(pa.chunked_array([[True], *is_first.chunks]).combine_chunks())
+
+
+def one_row_each(runs: pa.Table) -> pa.Table:
+    """The row that counts of every run id, sorted by run id."""
+    return _taken(runs, winners(runs))
+
+
+def of_attempts(curves: pa.Table, runs: pa.Table) -> pa.Table:
+    """The curves of these rows, each evaluation once, sorted by run, step and split."""
+    wanted = curves.filter(pc.is_in(pairs(curves), pairs(runs)))
+    return _taken(wanted, evaluations(wanted))
+
+
+def pairs(table: pa.Table) -> pa.ChunkedArray:
+    """Run id and attempt of every row as one text: what names a row for good."""
+    return pc.binary_join_element_wise(table["run_id"], table["attempt"], ":")
+
+
+def _taken(table: pa.Table, indices: pa.Array) -> pa.Table:
+    """These rows; the table itself where they are all of it in order, as in a compacted ledger."""
+    is_all = len(indices) == table.num_rows and pc.all(pc.less(indices[:-1], indices[1:])).as_py()
+    return table if is_all else table.take(indices)
