@@ -28,15 +28,18 @@ SIZES = {
     "lstm-residual": ("nano", "mini", "base"),
 }
 
-# Where a body's weights may come from, one line each; "checkpoint:<folder or hub id>[@revision]" is also accepted.
+# Where a body's weights may come from, one line each; "checkpoint:<folder or hub id>[@revision]" is also accepted, and
+# arguments after a name ("cellular-automata:30") as `study.inits` says.
 INITS = {
-    "language": "pretrained on text: hub weights at base and above, our own pretraining at nano and mini",
-    "vision": "pretrained on images",
+    "language": "pretrained on text: hub weights where there are any, else our own pretraining, as at nano and mini",
+    "vision": "pretrained on images: hub weights for vit at base, else our own pretraining",
     "bit-memory": "pretrained on the Bit Memory task (paper section 3.2)",
+    "dyck": "pretrained on brackets of 64 types whose nestings interleave (Hu et al. 2025); dyck:8 for 8 types",
+    "cellular-automata": "pretrained on elementary rule 110 (Zhang et al. 2024); cellular-automata:30 for rule 30",
     "random": "N(0, 0.02) for every matrix, layer norms at 1 and 0: transformers 4.1.1, the paper's library",
     "random-scaled": "as random, residual projections scaled by 1/sqrt(2 * layers): today's transformers",
-    "statistics": "normal values with each tensor's mean and standard deviation in the language body (paper table 9)",
-    "shuffled": "the language body's values permuted within each tensor",
+    "statistics": "normal values with each tensor's mean and deviation in the language body (paper table 9)",
+    "shuffled": "the language body's values permuted within each tensor; shuffled:vision: of another body",
 }
 CHECKPOINT_PREFIX = "checkpoint:"
 

@@ -63,7 +63,11 @@ class PretrainingModel(nn.Module):
         if self.positions is not None:
             hidden = hidden + self.positions[: self.layout.num_tokens]
         read = self.core(self.dropout(hidden))[:, -self.layout.num_readouts :]
-        logits = F.linear(read, self.output["weight"], self.output["bias"]) if self.output else F.linear(read, weight)
+        if self.output:
+            logits = F.linear(read, self.output["weight"], self.output["bias"])
+        else:
+            # The mask of a masked objective is a symbol that is never predicted.
+            logits = F.linear(read, weight[: self.layout.num_classes])
         return logits.reshape(len(inputs), -1, self.layout.num_classes).float()
 
     def body(self) -> dict[str, torch.Tensor]:

@@ -5,31 +5,31 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from dataclasses import dataclass, replace
+from typing import Any
 
 from models import SIZES
+from models.hub import pinned
 from study.errors import UserError, unknown_name
-from study.objectives import OBJECTIVES
+from study.inits import CONTROLS, DEFAULT_BRACKETS, DEFAULT_RULE, PRETRAINED, Init, parse
 from study.spec import RunSpec, Scalar, canonical_json
+from study.spec_checks import PRETRAINED_BODIES
 
-PRETRAINING_VERSION = 1
-"""Raised by hand when a change of code may change a body; part of every key."""
-
-# Language models of our own exist where the hub has none.
-_OWN_LANGUAGE_SIZES = ("nano", "mini")
-_DERIVED_INITS = ("statistics", "shuffled")
-_CAUSAL_BODIES = ("gpt2", "llama")
+PRETRAINING_VERSION = 2
+"""Raised by hand when a change of code may change a body; part of every key. 2: streams count instead of drawing."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """Everything that decides a pretrained body, but for the corpus and the machine.
+    """Everything that decides a pretrained body, but for the content of the data and the machine.
 
     Attributes:
-        objective: a name of `study.objectives.OBJECTIVES`.
+        objective: a name of `study.inits.PRETRAINED`.
         body, size: the architecture, always at its full depth.
         num_steps, batch_size: updates, and examples per update.
-        num_tokens: window of text; None where the task's arguments say it.
+        num_tokens: window of symbols; None where the task's arguments say it.
         task_args: (name, value) pairs for an objective that is a task.
+        corpus: text or images, by a name of `study.inits`; None for the default, and where examples are generated.
+        tokenizer: folder or hub id; None for bytes.
         lr: highest learning rate, of AdamW.
         warmup_steps: linear warm-up; then a cosine.
         weight_decay: on matrices.
@@ -43,8 +43,10 @@ class Recipe:
     size: str
     num_steps: int
     batch_size: int
-    num_tokens: int | None
+    num_tokens: int | None = None
     task_args: tuple[tuple[str, Scalar], ...] = ()
+    corpus: str | None = None
+    tokenizer: str | None = None
     lr: float
     warmup_steps: int
     weight_decay: float
@@ -52,9 +54,16 @@ class Recipe:
     dropout: float = 0.0
     seed: int = 0
 
-    def key(self, corpus_checksum: str | None) -> str:
-        """The body's name in the store: first 16 hex digits of SHA-256 of what made it."""
-        identity = {**dataclasses.asdict(self), "corpus": corpus_checksum, "pretraining_version": PRETRAINING_VERSION}
+    def key(self, data_checksum: str | None) -> str:
+        """The body's name in the store: first 16 hex digits of SHA-256 of what made it.
+
+        The checksum stands for corpus and tokenizer, so that one text under two names makes one body.
+        """
+        identity = {
+            **dataclasses.asdict(replace(self, corpus=None, tokenizer=None)),
+            "data": data_checksum,
+            "pretraining_version": PRETRAINING_VERSION,
+        }
         return hashlib.sha256(canonical_json(identity).encode()).hexdigest()[:16]
 
 
@@ -89,43 +98,89 @@ _BIT_MEMORY_NANO = Recipe(
     warmup_steps=30,
     weight_decay=0.01,
 )
-_NANO = {"language": _LANGUAGE_NANO, "bit-memory": _BIT_MEMORY_NANO}
+_DYCK_NANO = Recipe(
+    objective="dyck",
+    body="gpt2",
+    size="nano",
+    num_steps=700,
+    batch_size=8,
+    num_tokens=64,
+    task_args=(("num_types", DEFAULT_BRACKETS),),
+    lr=3e-3,
+    warmup_steps=35,
+    weight_decay=0.1,
+)
+_AUTOMATA_NANO = Recipe(
+    objective="cellular-automata",
+    body="gpt2",
+    size="nano",
+    num_steps=600,
+    batch_size=16,
+    task_args=(("rule", DEFAULT_RULE), ("num_cells", 32), ("num_rows", 24)),
+    lr=3e-3,
+    warmup_steps=30,
+    weight_decay=0.01,
+)
+_VISION_NANO = Recipe(
+    objective="vision",
+    body="gpt2",
+    size="nano",
+    num_steps=600,
+    batch_size=32,
+    lr=3e-3,
+    warmup_steps=30,
+    weight_decay=0.1,
+)
+_NANO = {
+    "language": _LANGUAGE_NANO,
+    "vision": _VISION_NANO,
+    "bit-memory": _BIT_MEMORY_NANO,
+    "dyck": _DYCK_NANO,
+    "cellular-automata": _AUTOMATA_NANO,
+}
 # Larger bodies: more steps of a lower rate, falling with the width to GPT-2's customary 6e-4 at base. Not measured.
-_LARGER = {
+_LARGER: dict[str, dict[str, Any]] = {
     "mini": {"num_steps": 6000, "batch_size": 16, "lr": 1.5e-3, "warmup_steps": 300},
+    "small": {"num_steps": 10000, "batch_size": 32, "lr": 1e-3, "warmup_steps": 500},
     "base": {"num_steps": 20000, "batch_size": 32, "lr": 6e-4, "warmup_steps": 1000},
     "medium": {"num_steps": 40000, "batch_size": 32, "lr": 3e-4, "warmup_steps": 2000},
     "large": {"num_steps": 40000, "batch_size": 32, "lr": 2.5e-4, "warmup_steps": 2000},
     "xl": {"num_steps": 40000, "batch_size": 32, "lr": 2e-4, "warmup_steps": 2000},
 }
 _LARGER_WINDOW = 256
+# Digits need no download, but a larger body has seen each of the 1,079 hundreds of times.
+_NANO_IMAGES, _LARGER_IMAGES = "digits", "cifar10"
+_PATCH_SIZES = {"digits": 2}
+_PATCH_SIZE = 4
 
 
-def recipe_for(objective: str, *, body: str, size: str, seed: int = 0, num_steps: int | None = None) -> Recipe:
+def recipe_for(init: str, *, body: str, size: str, seed: int = 0, num_steps: int | None = None) -> Recipe:
     """The recipe of a body.
 
     Args:
-        objective: a name of `study.objectives.OBJECTIVES`.
+        init: what to pretrain on, in the grammar of `study.inits`: "language", "cellular-automata:30", ...
         body, size: names of `models.BODIES` and `models.SIZES`.
         seed: the run's `body_seed`.
         num_steps: instead of the recipe's own; the warm-up keeps its share.
 
     Raises:
-        UserError: an unknown name, a body that cannot learn the objective, or no steps at all.
+        UserError: an unknown name, a body that is never pretrained, or no steps at all.
     """
-    if objective not in OBJECTIVES:
-        raise unknown_name("pretraining objective", objective, OBJECTIVES)
+    asked = parse(init)
+    if asked.name not in PRETRAINED:
+        raise unknown_name("init that is pretrained", init, PRETRAINED)
     if body not in SIZES:
         raise unknown_name("body", body, SIZES)
     if size not in SIZES[body]:
         raise unknown_name(f"size of {body}", size, SIZES[body])
-    if objective == "language" and body not in _CAUSAL_BODIES:
-        raise UserError(f"body {body} sees both ways and cannot predict the next byte; use {', '.join(_CAUSAL_BODIES)}")
+    if body not in PRETRAINED_BODIES:
+        raise UserError(f"body {body} is never pretrained; use {', '.join(PRETRAINED_BODIES)}")
     if num_steps is not None and num_steps < 1:
         raise UserError(f"num_steps must be at least 1, not {num_steps}")
-    recipe = replace(_NANO[objective], body=body, size=size, seed=seed, **_LARGER.get(size, {}))
+    recipe = replace(_NANO[asked.name], body=body, size=size, seed=seed, **_LARGER.get(size, {}))
     if recipe.num_tokens is not None and size != "nano":
         recipe = replace(recipe, num_tokens=_LARGER_WINDOW)
+    recipe = _with_argument(recipe, asked)
     if num_steps is None:
         return recipe
     return replace(recipe, num_steps=num_steps, warmup_steps=recipe.warmup_steps * num_steps // recipe.num_steps)
@@ -134,11 +189,27 @@ def recipe_for(objective: str, *, body: str, size: str, seed: int = 0, num_steps
 def recipe_of_run(spec: RunSpec) -> Recipe | None:
     """How the body of our own that a run needs is made; None where it is drawn from a seed or loaded from a checkpoint.
 
-    `statistics` and `shuffled` are made from the language body of seed 0: their own seed says how.
+    A control is made from the body of seed 0: its own seed says how.
     """
-    is_derived = spec.init in _DERIVED_INITS
-    objective = "language" if is_derived else spec.init
-    is_own = objective == "bit-memory" or (objective == "language" and spec.size in _OWN_LANGUAGE_SIZES)
-    if not is_own or spec.size is None:
+    if spec.has_checkpoint or spec.size is None:
         return None
-    return recipe_for(objective, body=spec.body, size=spec.size, seed=0 if is_derived else spec.body_seed)
+    init = parse(spec.init)
+    source = init.pretrained
+    if source is None or (source.is_plain and pinned(spec.body, source.name, spec.size) is not None):
+        return None
+    seed = 0 if init.name in CONTROLS else spec.body_seed
+    return recipe_for(str(source), body=spec.body, size=spec.size, seed=seed)
+
+
+def _with_argument(recipe: Recipe, asked: Init) -> Recipe:
+    """The recipe with what the init says after its name."""
+    if asked.name == "language":
+        return replace(recipe, corpus=asked.argument, tokenizer=asked.tokenizer)
+    if asked.name == "vision":
+        images = asked.argument or (_NANO_IMAGES if recipe.size == "nano" else _LARGER_IMAGES)
+        patch_size = _PATCH_SIZES.get(images, _PATCH_SIZE)
+        return replace(recipe, corpus=images, task_args=(("patch_size", patch_size),))
+    if asked.argument is None:
+        return recipe
+    changed = {"dyck": "num_types", "cellular-automata": "rule"}[asked.name]
+    return replace(recipe, task_args=tuple({**dict(recipe.task_args), changed: int(asked.argument)}.items()))

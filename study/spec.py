@@ -107,7 +107,7 @@ class RunSpec:
     Attributes:
         task, task_args, protocol: what is learned; the arguments are checked by the task itself.
         body, size, num_layers: the architecture; size is None with a checkpoint, num_layers None means all of them.
-        init: where the body's weights come from, or "checkpoint:<folder or hub id>[@revision]".
+        init: where the body's weights come from (`study.inits`), or "checkpoint:<folder or hub id>[@revision]".
         train_set: which parameter groups are trained.
         features: whether the body runs at every step or once.
         num_train_examples: size of a seeded subset of the training data; None for all of it.
@@ -157,7 +157,8 @@ class RunSpec:
         }
         for name, value in normal.items():
             object.__setattr__(self, name, value)
-        checks.names(self.task, self.body, self.size, self.init, self.body_seed)
+        init = checks.names(self.task, self.body, self.size, self.init, self.body_seed)
+        object.__setattr__(self, "init", init)
         object.__setattr__(self, "train_set", checks.train_set(self.train_set, self.body))
         checks.steps(self.num_steps, self.eval_every_steps, self.warmup_steps)
         if self.features is Features.CACHED and self.groups != (Group.OUTPUT,):

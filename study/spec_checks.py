@@ -8,20 +8,14 @@ from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from typing import Any, TypeVar
 
-from models import BODIES, CHECKPOINT_PREFIX, INITS, SIZES, TRAIN_SETS, TRAINABLE, Group
+from models import BODIES, CHECKPOINT_PREFIX, SIZES, TRAIN_SETS, TRAINABLE, Group
+from study import inits
 from study.errors import UserError, one_line, unknown_name
 from tasks import TASKS
 
-# Bodies and sizes whose pretrained weights exist on the hub or can be made here. An LSTM has none: the paper compares
-# random ones only. `statistics` and `shuffled` need the language body.
-_LANGUAGE = {"gpt2": SIZES["gpt2"], "bert": ("base",), "llama": SIZES["llama"]}
-PRETRAINED: dict[str, dict[str, tuple[str, ...]]] = {
-    "language": _LANGUAGE,
-    "vision": {"vit": ("base",)},
-    "bit-memory": {body: SIZES[body] for body in ("gpt2", "bert", "vit", "llama")},
-    "statistics": _LANGUAGE,
-    "shuffled": _LANGUAGE,
-}
+# Bodies that exist pretrained, at each of their sizes: from the hub, or made here. An LSTM does not: the paper compares
+# random ones only.
+PRETRAINED_BODIES = tuple(body for body in BODIES if not body.startswith("lstm"))
 # Groups that a body has no parameter of.
 ABSENT_GROUPS: dict[str, tuple[Group, ...]] = {
     "lstm": (Group.POSITIONS, Group.ATTENTION),
@@ -108,27 +102,22 @@ def scalar(name: str, value: Any) -> int | float | str | bool:
     raise UserError(f"{name} must be a finite number, a string or a boolean, not {one_line(repr(value))}")
 
 
-def names(task: Any, body: Any, size: Any, init: Any, body_seed: int) -> None:
-    """Refuse unknown names and weights that do not exist."""
+def names(task: Any, body: Any, size: Any, init: Any, body_seed: int) -> str:
+    """Refuse unknown names and weights that do not exist; returns the init in its one spelling."""
     for what, given, table in (("task", task, TASKS), ("body", body, BODIES)):
         if given not in list(table):
             raise unknown_name(what, str(given), table)
     if isinstance(init, str) and init.startswith(CHECKPOINT_PREFIX):
         _checkpoint(init, size, body_seed)
-        return
-    if init not in list(INITS):
-        raise unknown_name("init", str(init), [*INITS, CHECKPOINT_PREFIX + "<folder or hub id>"])
+        return init
+    normal = inits.parse(str(init))
     if size is None:
         raise UserError(f"size None needs init '{CHECKPOINT_PREFIX}...'; choose from {', '.join(SIZES[body])}")
     if size not in SIZES[body]:
         raise unknown_name(f"size of {body}", str(size), SIZES[body])
-    if init not in PRETRAINED:
-        return
-    sizes = PRETRAINED[init].get(body)
-    if sizes is None:
-        raise UserError(f"init '{init}' exists for body {', '.join(PRETRAINED[init])}, not for {body}; try 'random'")
-    if size not in sizes:
-        raise UserError(f"init '{init}' of body {body} exists at size {', '.join(sizes)}, not at {size}")
+    if normal.pretrained is not None and body not in PRETRAINED_BODIES:
+        raise UserError(f"init '{init}' exists for body {', '.join(PRETRAINED_BODIES)}, not for {body}; try 'random'")
+    return str(normal)
 
 
 def _checkpoint(init: str, size: str | None, body_seed: int) -> None:

@@ -1,4 +1,5 @@
-"""Text to pretrain on, as bytes: the user's own files, or CPython's documentation, which every Python brings along.
+"""Text to pretrain on, as bytes: the user's own files, a data set of the hub, or CPython's documentation, which every
+Python brings along.
 
 Files lie in `$STUDY_DATA/text/`: `.txt` as it is, `.jsonl` with one object per line that has a field "text", and both
 packed as `.xz` or `.gz`. Files called `*_train.*` are trained on, `*_valid.*` held out; of any other file the last 5 %
@@ -10,12 +11,13 @@ from __future__ import annotations
 import hashlib
 import json
 import pydoc_data.topics
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from tasks.files import DamagedData, read_bytes
+from tasks.files import DamagedData, MissingData, read_bytes
 from tasks.source import Source
 
 NUM_BYTE_SYMBOLS = 256
@@ -38,7 +40,7 @@ class Corpus(Source):
     """A named text whose checksum is known before it is read in full.
 
     Attributes:
-        name: "cpython-docs", or "text:" and the names of the files.
+        name: "cpython-docs", "text:" and the names of the files, or "hub:" and the data set.
         checksum: over the names and bytes of the sources.
         files: the sources; empty for CPython's documentation.
     """
@@ -49,10 +51,12 @@ class Corpus(Source):
         """Both parts as bytes.
 
         Raises:
-            DamagedData: a file cannot be decompressed or parsed, or a part would be empty.
+            MissingData: a file is not on this machine.
+            DamagedData: a file was changed, cannot be decompressed or parsed, or a part would be empty.
         """
         if not self.files:
             return _split(_documentation())
+        self._require_unchanged()
         parts: dict[str, list[bytes]] = {"train": [], "valid": []}
         for path in self.files:
             content = _content(path)
@@ -72,18 +76,54 @@ class Corpus(Source):
             )
         return Text(*(np.frombuffer(joined[split], dtype=np.uint8) for split in ("train", "valid")))
 
+    def _require_unchanged(self) -> None:
+        absent = [str(path) for path in self.files if not path.is_file()]
+        if absent:
+            place = f"{self.name}: {', '.join(absent)} not on this machine"
+            raise MissingData(f"{place}; give every machine the same $STUDY_DATA (docs/data.md)")
+        if _checksum(self.files) != self.checksum:
+            raise DamagedData(f"{self.name} is not what it was when this body was planned; run the command again")
+
 
 def text_corpus(root: Path) -> Corpus:
     """The text files in `root`/text where there are any, else CPython's documentation; a body's card says which."""
-    found = sorted(path for path in (root / "text").glob("*") if _is_text(path))
+    found = _text_files(root / "text")
+    return files_corpus("text:" + "+".join(path.name for path in found), found) if found else documentation()
+
+
+def own_text(root: Path) -> Corpus:
+    """The text files in `root`/text.
+
+    Raises:
+        MissingData: there are none.
+    """
+    found = _text_files(root / "text")
     if not found:
-        return Corpus("cpython-docs", hashlib.sha256(_documentation()).hexdigest())
+        raise MissingData(f"no .txt or .jsonl file in {root / 'text'}; put text there (docs/data.md)")
+    return text_corpus(root)
+
+
+def documentation() -> Corpus:
+    """CPython's documentation."""
+    return Corpus("cpython-docs", hashlib.sha256(_documentation()).hexdigest())
+
+
+def files_corpus(name: str, files: Sequence[Path]) -> Corpus:
+    """A corpus of files that are there."""
+    return Corpus(name, _checksum(files), tuple(files))
+
+
+def _text_files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.glob("*") if _is_text(path))
+
+
+def _checksum(files: Sequence[Path]) -> str:
     digest = hashlib.sha256()
-    for path in found:
+    for path in files:
         digest.update(f"{path.name}\0{path.stat().st_size}\0".encode())
         with path.open("rb") as file:
             digest.update(hashlib.file_digest(file, "sha256").digest())
-    return Corpus("text:" + "+".join(path.name for path in found), digest.hexdigest(), tuple(found))
+    return digest.hexdigest()
 
 
 def _documentation() -> bytes:

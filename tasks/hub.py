@@ -29,7 +29,7 @@ def load_split(repository: str, configuration: str, split: str, *, sought: str, 
     """
     place = f"no {sought} in {folder}, and the hub's {repository}"
     fetch = f"`hf download --repo-type dataset {repository}` on a machine with network fetches it (docs/data.md)"
-    if reason := _unreachable():
+    if reason := unreachable():
         raise MissingData(f"{place} is out of reach ({reason}); {fetch}; HF_HUB_OFFLINE=1 then uses the hub's cache")
     try:
         from datasets import load_dataset
@@ -43,7 +43,7 @@ def load_split(repository: str, configuration: str, split: str, *, sought: str, 
         raise MissingData(f"{place} could not be read ({reason}); {fetch}") from error
 
 
-def _unreachable() -> str | None:
+def unreachable() -> str | None:
     """Why the hub cannot be asked, found in milliseconds; `datasets` itself would go on trying for half a minute."""
     if os.environ.get("HF_HUB_OFFLINE", "0") not in ("", "0") or os.environ.get("HTTPS_PROXY"):
         return None

@@ -110,6 +110,16 @@ def _cifar_batches(versions: tuple[tuple[Path, int, int], ...]) -> tuple[np.ndar
     return records[:, 1:].reshape(-1, 3, 32, 32), records[:, 0].astype(np.int64)
 
 
+def files_of(name: str, root: Path) -> list[Path] | None:
+    """The files that hold "digits", "mnist" or "cifar10", None where they are not all there."""
+    if name == "digits":
+        package = importlib.util.find_spec("sklearn")
+        assert package is not None and package.submodule_search_locations
+        return find_all(Path(package.submodule_search_locations[0]) / "datasets" / "data", ["digits.csv"])
+    names = list(MNIST_CHECKSUMS) if name == "mnist" else [file for part in _CIFAR_FILES.values() for file in part]
+    return find_all(root / name, names)
+
+
 def read_digits() -> Labelled:
     """scikit-learn's 1,797 handwritten digits of 8 x 8 pixels with values 0 .. 16; part of the package."""
     from sklearn.datasets import load_digits

@@ -32,7 +32,7 @@ from tasks.image_files import NUM_CLASSES, Labelled
 from tasks.streams import Examples
 
 
-class _ImageTask(FiniteTask):
+class ImageTask(FiniteTask):
     """Class attributes: side (pixels), channels, mean and std per channel of pixels scaled to 0 .. 1, split sizes."""
 
     side: ClassVar[int]
@@ -95,7 +95,7 @@ class _ImageTask(FiniteTask):
         return _stored(labelled)
 
 
-class Mnist(_ImageTask):
+class Mnist(ImageTask):
     """Handwritten digits, 28 x 28 gray, without resizing, normalisation or augmentation."""
 
     name = "mnist"
@@ -114,7 +114,7 @@ class Mnist(_ImageTask):
         return image_files.read_mnist(self._folder, part, self.checksums)
 
 
-class Cifar10(_ImageTask):
+class Cifar10(ImageTask):
     """Ten classes of photographs, 32 x 32 RGB; training images are cropped, flipped and rotated at random."""
 
     name = "cifar10"
@@ -172,7 +172,7 @@ class Cifar10Lra(Cifar10):
         return Batch((gray * 255.5).long(), examples.targets.long())
 
 
-class Digits(_ImageTask):
+class Digits(ImageTask):
     """scikit-learn's handwritten digits, 8 x 8: real images that need no download; 60/20/20 split within each class."""
 
     name = "digits"

@@ -1,6 +1,1 @@
-"""What a body of our own can be pretrained on. This table is the only registry: name -> "module:function"."""
-
-OBJECTIVES = {
-    "language": "study.objectives.language:language",
-    "bit-memory": "study.objectives.bit_memory:bit_memory",
-}
+"""What a body of our own can be pretrained on; `study.objectives.make` has the table."""

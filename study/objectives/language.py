@@ -1,104 +1,161 @@
-"""Next-byte prediction: the causal language modelling of GPT-2 (Radford et al. 2019) with bytes for tokens.
+"""Text: the next token for causal bodies (GPT-2, Radford et al. 2019), hidden tokens for the others (BERT, Devlin et
+al. 2019), with bytes or any tokenizer's tokens.
 
-An example is a window of T + 1 bytes at a random place of the training text; every position predicts the next byte.
+An example is a window at a random place of the training text. The held-out loss is reported in bits per byte of text,
+so that tokenizers compare: nats per token, divided by ln 2 and by the mean number of bytes of the tokens predicted.
+`masked_bits_per_byte` is the same of hidden tokens only; they are seen from both sides, so it is smaller and compares
+with no causal body's.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import torch
 
-from study.objectives.base import Objective
-from tasks.base import Batch, Layout
-from tasks.corpora import NUM_BYTE_SYMBOLS, Corpus, Text
+from study.objectives.base import IGNORED, Objective
+from study.objectives.baselines import unigram_entropy
+from study.objectives.prediction import symbols_batch, symbols_layout, symbols_stream
+from study.objectives.tokenizer import BYTES, TokenizerFiles, encode
+from tasks import counter
+from tasks.corpora import NUM_BYTE_SYMBOLS, Corpus
+from tasks.source import Source
 
 _NUM_HELD_OUT = 512
 """Windows of the held-out text that are scored, evenly spread over it: of 64 bytes, one second of the nano body."""
+_POOL = 8
+"""Bytes of training text per token that is drawn: a tokenizer's tokens, at about 4 bytes each, are drawn from a text
+twice as long as it takes, because tokenising a corpus takes minutes where a nano body needs a fraction of it."""
+_PIECE = 1 << 16
+_HELD_OUT_POOL = 1 << 20
 
 
-def language(corpus: Corpus, *, num_tokens: int, seed: int) -> Objective:
+@dataclass(frozen=True)
+class TextData(Source):
+    """A corpus and how it is tokenised.
+
+    Attributes:
+        corpus: the text.
+        tokenizer: None for bytes.
+    """
+
+    corpus: Corpus
+    tokenizer: TokenizerFiles | None = None
+
+
+@dataclass(frozen=True)
+class _Tokenised:
+    """Both parts as tokens, [n] uint8, uint16 or uint32.
+
+    Attributes:
+        train, valid: tokens.
+        valid_ends: bytes of the held-out text up to the end of each token, [n] int64.
+        num_symbols: size of the vocabulary.
+        byte_entropy: unigram entropy of the held-out bytes, in bits.
+    """
+
+    train: np.ndarray
+    valid: np.ndarray
+    valid_ends: np.ndarray
+    num_symbols: int
+    byte_entropy: float
+
+
+def language(data: TextData, *, num_tokens: int, num_drawn: int, is_causal: bool, seed: int) -> Objective:
     """The objective over a corpus.
 
     Args:
-        corpus: the text.
-        num_tokens: T, bytes that the body sees.
-        seed: of the places the windows are cut from.
+        data: corpus and tokenizer.
+        num_tokens: T, tokens that the body sees.
+        num_drawn: tokens that the whole training draws.
+        is_causal: predict the next token, not the hidden ones.
+        seed: of the places the windows are cut from, and of what is hidden.
 
     Raises:
         ValueError: the corpus is shorter than a window.
-        tasks.files.DamagedData: the corpus cannot be read.
+        tasks.files.DamagedData: the corpus or the tokenizer cannot be read.
     """
-    text = corpus.read()
+    text = _tokenised(data, num_drawn)
+    length = num_tokens + 1 if is_causal else num_tokens
     shortest = min(len(text.train), len(text.valid))
-    if shortest <= num_tokens:
-        raise ValueError(f"{corpus.name}: a part of {shortest} bytes is shorter than a window of {num_tokens + 1}")
-    layout = Layout(
-        num_tokens=num_tokens,
-        num_features=None,
-        num_symbols=NUM_BYTE_SYMBOLS,
-        num_readouts=num_tokens,
-        num_targets=1,
-        num_classes=NUM_BYTE_SYMBOLS,
+    if shortest < length:
+        raise ValueError(f"{data.name}: a part of {shortest} tokens is shorter than a window of {length}")
+    places = _spread(len(text.valid), num_tokens, length)
+    key = counter.key("language", "train", seed)
+    held_out = symbols_batch(
+        _windows(text.valid, places, length),
+        num_symbols=text.num_symbols,
+        is_causal=is_causal,
+        key=counter.key("language", "held-out"),
     )
+    bytes_per_token = _bytes_per_prediction(text, places, held_out.targets, is_causal)
+    last = len(text.train) - length + 1
+
+    def sequences(first: int, num_examples: int) -> torch.Tensor:
+        words = counter.words(key, first, num_examples, 1, torch.device("cpu"))
+        return _windows(text.train, counter.below(words[:, 0], last).numpy(), length)
+
     return Objective(
-        layout=layout,
-        stream=_Windows(text.train, num_tokens, seed),
-        held_out=_held_out(text, num_tokens),
+        layout=symbols_layout(num_tokens=num_tokens, num_symbols=text.num_symbols, is_causal=is_causal),
+        stream=symbols_stream(sequences, num_symbols=text.num_symbols, is_causal=is_causal, key=key),
+        held_out=held_out,
         ties_output=True,
-        metric="bits_per_byte",
-        measure=lambda loss, _accuracy: loss / math.log(2),
+        metric="bits_per_byte" if is_causal else "masked_bits_per_byte",
+        measure=lambda loss, _accuracy: loss / math.log(2) / bytes_per_token,
         is_better_lower=True,
-        baseline=unigram_entropy(text.valid),
-        source={"corpus": corpus.name, "corpus_checksum": corpus.checksum, "tokenizer": "bytes"},
+        baseline=text.byte_entropy,
+        source={
+            "corpus": data.corpus.name,
+            "corpus_checksum": data.corpus.checksum,
+            "tokenizer": data.tokenizer.name if data.tokenizer else BYTES,
+            "tokenizer_checksum": data.tokenizer.checksum if data.tokenizer else "",
+        },
     )
 
 
-def unigram_entropy(symbols: np.ndarray) -> float:
-    """Bits per symbol of the best predictor that ignores what came before: the entropy of the symbols' frequencies."""
-    shares = np.unique(symbols, return_counts=True)[1] / symbols.size
-    return float(-(shares * np.log2(shares)).sum())
+def _windows(tokens: np.ndarray, places: np.ndarray, length: int) -> torch.Tensor:
+    """[N, length] int64 from the windows that start at `places`."""
+    view = np.lib.stride_tricks.sliding_window_view(tokens, length)
+    return torch.from_numpy(view[places].astype(np.int64))
 
 
-class _Windows:
-    """Windows at independent random places."""
-
-    def __init__(self, text: np.ndarray, num_tokens: int, seed: int) -> None:
-        self._windows = np.lib.stride_tricks.sliding_window_view(text, num_tokens + 1)
-        self._generator = torch.Generator().manual_seed(seed)
-
-    def draw(self, num_examples: int) -> Batch:
-        """The next windows."""
-        starts = torch.randint(len(self._windows), (num_examples,), generator=self._generator)
-        return _batch(self._windows[starts.numpy()])
-
-    def examples(self) -> Batch:
-        """The first window after each of 512 evenly spread places."""
-        return _batch(_spread(self._windows, 1))
-
-    def state_dict(self) -> dict[str, torch.Tensor]:
-        """The generator's state."""
-        return {"generator": self._generator.get_state()}
-
-    def load_state_dict(self, state: Mapping[str, torch.Tensor]) -> None:
-        """Continue from such a state."""
-        self._generator.set_state(state["generator"])
+def _spread(num_available: int, stride: int, length: int) -> np.ndarray:
+    """Starts of at most `_NUM_HELD_OUT` windows, evenly spread, no two closer than `stride`."""
+    places = np.arange(0, num_available - length + 1, stride)
+    return places[:: max(1, len(places) // _NUM_HELD_OUT)][:_NUM_HELD_OUT]
 
 
-def _held_out(text: Text, num_tokens: int) -> Batch:
-    windows = np.lib.stride_tricks.sliding_window_view(text.valid, num_tokens + 1)
-    return _batch(_spread(windows, num_tokens))
+def _bytes_per_prediction(text: _Tokenised, places: np.ndarray, targets: torch.Tensor, is_causal: bool) -> float:
+    """Mean number of bytes of the held-out tokens that are predicted."""
+    sizes = np.diff(text.valid_ends, prepend=0)
+    first = places + 1 if is_causal else places
+    predicted = _windows(sizes, first, targets.shape[1])[targets != IGNORED]
+    return predicted.double().mean().item()
 
 
-def _spread(windows: np.ndarray, stride: int) -> np.ndarray:
-    """At most `_NUM_HELD_OUT` windows, evenly spread, no two closer than `stride`."""
-    places = np.arange(0, len(windows), stride)
-    step = max(1, len(places) // _NUM_HELD_OUT)
-    return windows[places[::step][:_NUM_HELD_OUT]]
+@lru_cache(maxsize=1)
+def _tokenised(data: TextData, num_drawn: int) -> _Tokenised:
+    text = data.corpus.read()
+    entropy = unigram_entropy(text.valid)
+    if data.tokenizer is None:
+        ends = np.arange(1, len(text.valid) + 1)
+        return _Tokenised(text.train, text.valid, ends, NUM_BYTE_SYMBOLS, entropy)
+    tokenizer = data.tokenizer.load()
+    train = encode(tokenizer, _pool(text.train, _POOL * num_drawn).tobytes())
+    valid = encode(tokenizer, _pool(text.valid, _HELD_OUT_POOL).tobytes())
+    return _Tokenised(train.ids, valid.ids, valid.ends, tokenizer.get_vocab_size(), entropy)
 
 
-def _batch(windows: np.ndarray) -> Batch:
-    symbols = torch.from_numpy(windows.astype(np.int64))
-    return Batch(inputs=symbols[:, :-1], targets=symbols[:, 1:])
+def _pool(text: np.ndarray, num_bytes: int) -> np.ndarray:
+    """About so many bytes of a text, in pieces evenly spread over it; all of it where it is not longer."""
+    num_pieces = max(1, num_bytes // _PIECE)
+    if len(text) <= num_pieces * _PIECE:
+        return text
+    # Bytes 10xxxxxx continue a character of UTF-8.
+    starts = np.flatnonzero((text & 0xC0) != 0x80)
+    cuts = np.linspace(0, len(text) - _PIECE, num_pieces).astype(np.int64)
+    first, last = (starts[np.searchsorted(starts, place).clip(max=len(starts) - 1)] for place in (cuts, cuts + _PIECE))
+    return np.concatenate([text[i:j] for i, j in zip(first, last, strict=True)])

@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 
 from models.bodies import architecture, position_table
 from study.errors import UserError
-from study.objectives.language import language
+from study.objectives.language import TextData
 from study.objectives.make import make_objective
 from study.pretrain import Pretrained, lr_factor, precision_on, pretrain
 from study.pretraining_model import PretrainingModel
 from study.recipes import Recipe, recipe_for
-from tasks.corpora import Corpus, text_corpus
+from tasks.corpora import text_corpus
 
 CPU = torch.device("cpu")
 
@@ -29,19 +29,11 @@ def _one_thread():
 
 
 @pytest.fixture
-def corpus(tmp_path) -> Corpus:
-    """Held-out bytes never occur in the training part."""
-    (tmp_path / "text").mkdir()
-    (tmp_path / "text" / "x_train.txt").write_bytes(b"abcdefgh" * 200)
-    (tmp_path / "text" / "x_valid.txt").write_bytes(b"ABCDEFGH" * 200)
-    return text_corpus(tmp_path)
-
-
-@pytest.fixture
-def mixed(tmp_path) -> Corpus:
+def mixed(tmp_path) -> TextData:
     (tmp_path / "text").mkdir()
     (tmp_path / "text" / "x.txt").write_bytes(b"abcdefgh" * 500)
-    return text_corpus(tmp_path)
+    corpus = text_corpus(tmp_path)
+    return TextData(corpus.name, corpus.checksum, corpus)
 
 
 def _short(objective: str, **changes) -> Recipe:
@@ -53,30 +45,6 @@ def _run(recipe, corpus):
     *curve, made = pretrain(recipe, data=corpus, device=CPU)
     assert isinstance(made, Pretrained)
     return curve, made
-
-
-def test_windows_predict_the_next_byte_of_their_own_part(corpus):
-    objective = language(corpus, num_tokens=8, seed=0)
-    batch = objective.stream.draw(50)
-    assert torch.equal(batch.inputs[:, 1:], batch.targets[:, :-1])
-    after = {ord(a): ord(b) for a, b in zip("abcdefgh", "bcdefgha", strict=True)}
-    assert batch.targets.flatten().tolist() == [after[symbol] for symbol in batch.inputs.flatten().tolist()]
-    assert set(objective.held_out.inputs.flatten().tolist()) == set(b"ABCDEFGH")
-
-
-def test_a_stream_continues_from_its_state(corpus):
-    first = language(corpus, num_tokens=8, seed=3).stream
-    first.draw(5)
-    state = first.state_dict()
-    expected = first.draw(7).inputs
-    second = language(corpus, num_tokens=8, seed=3).stream
-    second.load_state_dict(state)
-    assert torch.equal(second.draw(7).inputs, expected)
-
-
-def test_a_text_shorter_than_a_window_is_refused(corpus):
-    with pytest.raises(ValueError, match="shorter than a window"):
-        language(corpus, num_tokens=5000, seed=0)
 
 
 def test_language_pretraining_learns_and_is_measured_in_bits_per_byte(mixed):
