@@ -105,6 +105,7 @@ def test_a_checkpoint_that_is_wrong_is_refused_before_work(command: str, offline
     config = tmp_path / "body" / "config.json"
     config.write_text(config.read_text().replace('"gpt2"', '"mamba"'))
     grid = grid_of(tmp_path, (ABSENT, None), (f"checkpoint:{tmp_path / 'body'}", None))
+    capsys.readouterr()
     assert main([command, grid, *(["--out", str(tmp_path / "out")] if command == "run" else [])]) == 2
     captured = capsys.readouterr()
     assert captured.err.count("\n") == 1 and "of type 'mamba'; known types" in captured.err
