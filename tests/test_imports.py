@@ -19,8 +19,8 @@ PACKAGES = ("study", "tasks", "models", "analysis")
 RAY = {"study.cluster", "study.launch", "study.rounds", "study.trainable", "study.trials", "study.search"}
 # Identity, storage and selection of runs: loaded by every command and by the analysis.
 LIGHT = {
-    "study.errors", "study.inits", "study.spec", "study.spec_checks", "study.storage", "study.ledger", "study.ledger_parts",
-    "study.ledger_schema", "study.ledger_rows", "study.ledger_reading", "study.ledger_compaction",
+    "study.errors", "study.inits", "study.spec", "study.spec_checks", "study.storage", "study.ledger",
+    "study.ledger_parts", "study.ledger_schema", "study.ledger_rows", "study.ledger_reading", "study.ledger_compaction",
     "study.storage_local", "study.storage_objects", "study.lease", "study.driver_lock",
     "study.packing", "study.selection", "study.grids", "study.grids.quickstart", "study.grids.smoke",
 }  # fmt: skip
