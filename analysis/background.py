@@ -16,7 +16,7 @@ def lacking(data: Tables) -> Part:
     gaps = provenance.gaps(data.frames)
     body = "".join(page.paragraph(f"Left out of this report: {line}", kind="notice") for line in data.frames.problems)
     if gaps.empty:
-        body += page.paragraph("Every run of the crossing of task, train set, initialisation and seed is done.")
+        body += page.paragraph("Every run that was asked for is done.")
     else:
         shown = gaps.head(_MOST_ROWS)
         width = 7 if len(data.frames.settings) > 1 else 6  # the setting stands last
@@ -26,8 +26,8 @@ def lacking(data: Tables) -> Part:
         ]
         columns = ["task", "train set", "init", "status", "seeds", "reason", "setting"][:width]
         caption = (
-            f"Runs without a result: {len(shown)} of {len(gaps)} lines. Missing means: not in the ledger although "
-            "other seeds, tasks, train sets and initialisations of the same setting are"
+            f"Runs without a result: {len(shown)} of {len(gaps)} lines. Missing means: asked for by a launch, and "
+            "not in the ledger"
         )
         body += page.table(rows, columns=columns, caption=caption, num_keys=3)
     return Part(Section("gaps", "Missing, failed and diverged runs", body))
@@ -56,12 +56,7 @@ def costs(data: Tables) -> Part:
 
 
 def sources(data: Tables) -> Part:
-    """Specification, program, machine and bodies."""
+    """Specification, program and machine."""
     body = page.definitions({"ledger": data.frames.source, "made by": data.command, **provenance.origin(data.frames)})
-    body += page.heading("Bodies")
-    cards = provenance.bodies(data.frames)
-    for key, card in cards.items():
-        body += page.heading(key) + page.definitions(card or {"card": "none in the ledger"})
-    body += "" if cards else page.paragraph("No run used pretrained weights.")
     body += page.heading("Specification of the runs") + page.definitions(provenance.fields(data.frames))
     return Part(Section("provenance", "Provenance", body))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -26,7 +27,7 @@ class Panels:
 
 
 def grid(
-    titles: Sequence[str],
+    titles: Sequence[str | None],
     *,
     columns: int,
     panel_height: int,
@@ -38,7 +39,7 @@ def grid(
     """Empty panels, filled row by row.
 
     Args:
-        titles: one per panel; may come from data.
+        titles: one per panel; may come from data. None leaves the place empty.
         columns: most panels beside each other.
         panel_height: of the drawing area, pixels.
         x_title, y_title: axis titles with units; the first stands under each column, the second left of each row.
@@ -51,15 +52,20 @@ def grid(
     top = _LEGEND_PIXELS + _ENTRY_PIXELS * -(-num_entries // entries_per_line) + _TITLE_PIXELS
     gap = _TITLE_PIXELS + 44 + _LINE_PIXELS * note_lines
     inner = num_rows * panel_height + (num_rows - 1) * gap
+    places = [(1 + i // num_columns, 1 + i % num_columns) for i in range(len(titles))]
+    cells = [place for place, title in zip(places, titles, strict=True) if title is not None]
     figure = make_subplots(
         rows=num_rows,
         cols=num_columns,
         shared_yaxes=False,
         horizontal_spacing=0.045 if num_columns > 1 else 0,
         vertical_spacing=gap / inner if num_rows > 1 else 0,
-        subplot_titles=[f"<b>{style.label(title)}</b>" for title in titles],
+        specs=[
+            [{} if (row, column) in cells else None for column in range(1, num_columns + 1)]
+            for row in range(1, num_rows + 1)
+        ],
+        subplot_titles=[f"<b>{style.label(title)}</b>" for title in titles if title is not None],
     )
-    cells = [(1 + i // num_columns, 1 + i % num_columns) for i in range(len(titles))]
     foot = _FOOT_PIXELS + _LINE_PIXELS * max(note_lines - 1, 0)
     figure.layout.template = style.template()  # assigned: update_layout would merge it key by key, ten times as slow
     figure.update_layout(height=inner + top + foot, margin={"t": top, "b": foot})
@@ -98,6 +104,14 @@ def reference_lines(rows: pd.DataFrame, ends: Sequence[float]) -> list[go.Scatte
                 )
             )
     return traces
+
+
+def round_values(low: float, high: float) -> list[float]:
+    """Ticks of a logarithmic axis: 1, 2 and 5 times powers of ten, or the powers alone where those would be many."""
+    assert 0 < low <= high
+    exponents = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    digits = (1, 2, 5) if math.log10(high / low) < 2 else (1,)
+    return [digit * 10.0**exponent for exponent in exponents for digit in digits]
 
 
 def name_once(figure: go.Figure) -> None:

@@ -1,15 +1,12 @@
-"""Where the numbers come from and what they cost: runs that are lacking, cost, settings, versions and bodies."""
+"""Where the numbers come from and what they cost: runs that are lacking, cost, settings and versions."""
 
 from __future__ import annotations
 
 import dataclasses
-import json
 
 import pandas as pd
 
 from analysis import load
-from study.errors import one_line
-from study.ledger import Ledger
 from study.spec import RunSpec
 
 _UNITS = ((1e18, "EFLOP"), (1e15, "PFLOP"), (1e12, "TFLOP"), (1e9, "GFLOP"), (1e6, "MFLOP"), (0.0, "FLOP"))
@@ -64,23 +61,6 @@ def origin(frames: load.Frames) -> dict[str, str]:
     started, ended = runs["started_at"].min(), runs["ended_at"].max()
     span = {"first start (UTC)": _moment(started), "last end (UTC)": _moment(ended)}
     return {title: _listed(_values(runs[column])) for title, column in names.items()} | span
-
-
-def bodies(frames: load.Frames) -> dict[str, dict[str, str]]:
-    """For each body that runs used, the plain values of its card; empty where there is no readable card."""
-    storage = Ledger(frames.source).storage
-    cards: dict[str, dict[str, str]] = {}
-    for key in sorted(frames.runs["body_key"].dropna().unique()):
-        path = f"bodies/{key}/card.json"
-        card = None
-        if storage.kind(path) == "file":
-            try:
-                card = json.loads(storage.read(path))
-            except ValueError:
-                card = {"card": "unreadable: not JSON"}
-        scalars = card.items() if isinstance(card, dict) else ()
-        cards[key] = {name: one_line(value) for name, value in scalars if isinstance(value, str | int | float)}
-    return cards
 
 
 def seconds(value: float) -> str:

@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from analysis import background, load, page, pictures, sections
+from analysis import background, bodies, load, page, pictures, sections
 from study.errors import UserError, one_line
 
 TITLE = "Frozen pretrained transformers"
@@ -19,6 +19,7 @@ PARTS: tuple[Callable[[sections.Tables], sections.Part], ...] = (
     sections.test_accuracy,
     sections.differences,
     sections.learning_curves,
+    bodies.bodies,
     background.lacking,
     background.costs,
     background.sources,

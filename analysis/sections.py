@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from analysis import accuracy, comparisons, curves, load, page, summary
+from analysis import accuracy, body_cards, comparisons, curves, load, page, summary
 from analysis.page import Section
 from analysis.pictures import Picture
 from analysis.style import percent, points
@@ -25,6 +25,7 @@ class Tables:
     cells: pd.DataFrame
     comparisons: pd.DataFrame
     curves: pd.DataFrame
+    bodies: body_cards.Bodies
     command: str
 
     @property
@@ -35,7 +36,14 @@ class Tables:
 
 def tables(frames: load.Frames, *, command: str) -> Tables:
     """Estimate everything the report shows."""
-    return Tables(frames, accuracy.table(frames), comparisons.table(frames), curves.table(frames), command)
+    return Tables(
+        frames,
+        cells=accuracy.table(frames),
+        comparisons=comparisons.table(frames),
+        curves=curves.table(frames),
+        bodies=body_cards.read(frames),
+        command=command,
+    )
 
 
 @dataclass(frozen=True)
@@ -205,7 +213,7 @@ def _cell_text(group: pd.DataFrame, init: str) -> str:
     elif pd.notna(cell.mean):
         lines.append(f"{percent(cell.mean)}, one seed: no interval")
     note = accuracy.gap_text(cell)
-    return "\n".join([*lines, note] if note else lines)
+    return "\n".join([*lines, note] if note else lines) or "not part of the grid"
 
 
 def _level(group: pd.DataFrame, column: str) -> str | None:

@@ -1,7 +1,8 @@
 """How everything in a report looks: one colour and marker per initialisation, one template.
 
-Colours are Okabe and Ito's (jfly.uni-koeln.de/color), told apart under the common colour-vision deficiencies;
-every colour goes with a marker of its own, so a figure also reads in black and white.
+Colours are Okabe and Ito's (jfly.uni-koeln.de/color) but for the yellow, which white paper swallows (contrast 1.3), and
+two of Tol's (sronpersonalpages.nl/~pault), told apart under the common colour-vision deficiencies; every colour goes
+with a marker of its own, so a figure also reads in black and white.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ NEUTRAL = "#7f7f7f"  # readable on white and on the dark page
 SHADE = "rgba(127, 127, 127, 0.07)"
 
 _BLUE, _GREEN, _VERMILLION = "#0072B2", "#009E73", "#D55E00"
-_PURPLE, _ORANGE, _SKY, _YELLOW = "#CC79A7", "#E69F00", "#56B4E9", "#F0E442"
+_PURPLE, _ORANGE, _SKY, _BLACK = "#CC79A7", "#E69F00", "#56B4E9", "#222222"
+_WINE, _INDIGO = "#882255", "#332288"
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,9 @@ INIT_LOOKS = {
     "vision": Look(_PURPLE, "triangle-up", "dashdot"),
     "statistics": Look(_ORANGE, "triangle-down", "longdash"),
     "shuffled": Look(_SKY, "star", "longdashdot"),
-    "random-scaled": Look(_YELLOW, "pentagon", "dash"),
+    "random-scaled": Look(_WINE, "pentagon", "dash"),
+    "dyck": Look(_INDIGO, "hexagram", "dot"),
+    "cellular-automata": Look(_BLACK, "diamond-wide", "dashdot"),
 }
 _SPARE = (
     Look(NEUTRAL, "hexagon", "solid"),
@@ -75,7 +79,15 @@ def points(value: float, digits: int = 1) -> str:
     return f"{rounded:.{digits}f}".replace("-", "−")
 
 
-DARK_COLOURS = {_BLUE: "#3d9fe0", _GREEN: "#2cc295", _VERMILLION: "#f07c35", _PURPLE: "#dd9abc"}
+DARK_COLOURS = {
+    _BLUE: "#3d9fe0",
+    _GREEN: "#2cc295",
+    _VERMILLION: "#f07c35",
+    _PURPLE: "#dd9abc",
+    _BLACK: "#f4f4f4",
+    _WINE: "#c8487f",
+    _INDIGO: "#9a92f5",
+}
 """Lighter forms of the darker colours for the dark page, hue kept."""
 
 

@@ -3,15 +3,27 @@ from pathlib import Path
 
 import pytest
 
-_SPEC = importlib.util.spec_from_file_location("synthetic", Path(__file__).with_name("synthetic.py"))
-_synthetic = importlib.util.module_from_spec(_SPEC)
-_SPEC.loader.exec_module(_synthetic)
+
+def _module(name):
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+_synthetic, _cards = _module("synthetic"), _module("synthetic_cards")
 
 
 @pytest.fixture(scope="session")
 def synthetic():
     """The functions that write ledgers with known contents."""
     return _synthetic
+
+
+@pytest.fixture(scope="session")
+def synthetic_cards():
+    """The functions that write cards of bodies with known contents."""
+    return _cards
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,5 @@
-import json
 import shutil
 from html.parser import HTMLParser
-from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -163,23 +161,3 @@ def test_settings_are_told_apart(synthetic, tmp_path):
     first, second = (pd.read_csv(page.parent / "figures" / name) for name in ("accuracy.csv", "accuracy-2.csv"))
     assert first["mean"].unique() == pytest.approx([0.6])
     assert second["mean"].unique() == pytest.approx([0.7])
-
-
-def test_cards_of_bodies_are_shown(synthetic, tmp_path):
-    out = Path(synthetic.write(tmp_path / "out", [synthetic.run(accuracy=0.9)]))
-    folder = out / "bodies" / "gpt2-nano-language-0"
-    folder.mkdir(parents=True)
-    card = {"objective": "next byte", "corpus": "<text>", "num_steps": 1200, "heldout_loss": 1.4, "curve": [1, 2]}
-    (folder / "card.json").write_text(json.dumps(card))
-    html = write_report(str(out), str(tmp_path / "page"), COMMAND).read_text(encoding="utf-8")
-    assert "<dt>objective</dt><dd>next byte</dd>" in html
-    assert "<dt>corpus</dt><dd>&lt;text&gt;</dd>" in html
-    assert "<dt>curve</dt>" not in html
-
-
-def test_damaged_card_does_not_cost_the_report(synthetic, tmp_path):
-    out = Path(synthetic.write(tmp_path / "out", [synthetic.run(accuracy=0.9)]))
-    folder = out / "bodies" / "gpt2-nano-language-0"
-    folder.mkdir(parents=True)
-    (folder / "card.json").write_bytes(b"\xff\xfe{")
-    assert "unreadable: not JSON" in write_report(str(out), str(tmp_path / "page"), COMMAND).read_text()
