@@ -103,6 +103,6 @@ def gpt2(size: str | None, config: Any) -> Architecture:
         # Old checkpoints store each layer's causal mask as a tensor.
         checkpoint=CheckpointNames(
             prefix="transformer.",
-            dropped=r"wte\.weight|(lm_head|score|classifier|multiple_choice_head)\..*|h\.\d+\.attn\.(masked_)?bias",
+            dropped=r"wte\.weight|(lm_head|score|classifier|multiple_choice_head|qa_outputs)\..*|h\.\d+\.attn\.(masked_)?bias",
         ),
     )

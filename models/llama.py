@@ -101,5 +101,7 @@ def llama(size: str | None, config: Any) -> Architecture:
         checkpoint=CheckpointNames(
             prefix="model.",
             dropped=r"embed_tokens\.weight|(lm_head|score|qa_outputs)\..*|layers\.\d+\.self_attn\.rotary_emb\.inv_freq",
+            # Of the model for question answering.
+            renamed=((r"^transformer\.", ""),),
         ),
     )

@@ -24,7 +24,15 @@ from models.hub import CONFIG_FILE, OfflineError, locate, pinned, weight_files
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig
 
-__all__ = ["OfflineError", "checkpoint_architecture", "load_checkpoint", "load_state", "pinned", "save_state"]
+__all__ = [
+    "OfflineError",
+    "checkpoint_architecture",
+    "load_checkpoint",
+    "load_state",
+    "pinned",
+    "save_state",
+    "stored_dtypes",
+]
 
 
 def save_state(path: Path, state: Mapping[str, torch.Tensor], metadata: Mapping[str, str] | None = None) -> None:
@@ -79,6 +87,12 @@ def load_checkpoint(
     _require_same(folder, whole.shapes, state)
     wanted = whole if num_layers is None else _architecture(folder, body, num_layers)
     return wanted, {key: state[key] for key in wanted.shapes}
+
+
+def stored_dtypes(name: str) -> list[str]:
+    """Number formats of the tensors in a checkpoint's files, such as float16; arguments and errors as above."""
+    files = weight_files(locate(name, with_weights=True).folder)
+    return sorted({str(tensor.dtype).removeprefix("torch.") for path in files for _, tensor in _tensors(path)})
 
 
 def _architecture(folder: Path, body: str | None, num_layers: int | None) -> Architecture:

@@ -4,6 +4,7 @@ import shutil
 
 import pytest
 import torch
+import transformers
 from safetensors.torch import load_file, save_file
 from transformers import (
     BertConfig,
@@ -13,12 +14,18 @@ from transformers import (
     GPT2Model,
     LlamaConfig,
     LlamaForCausalLM,
+    LongformerConfig,
+    LongformerForMaskedLM,
+    T5Config,
+    T5ForConditionalGeneration,
     ViTConfig,
     ViTForImageClassification,
     ViTModel,
 )
 
+from models import SIZES
 from models.bodies import architecture, position_table
+from models.hub import PINNED
 from models.initialise import body_state
 from models.weights import checkpoint_architecture, load_checkpoint, load_state, pinned, save_state
 
@@ -28,8 +35,21 @@ MODELS = {
     "gpt2": GPT2LMHeadModel(GPT2Config(n_layer=2, n_embd=16, n_head=2, n_positions=8, vocab_size=11)),
     "bert": BertForMaskedLM(BertConfig(**SHARED, max_position_embeddings=8, vocab_size=11)),
     "vit": ViTForImageClassification(ViTConfig(**SHARED, **IMAGES)),
+    "t5": T5ForConditionalGeneration(T5Config(num_layers=2, d_model=16, num_heads=2, d_kv=6, d_ff=24, vocab_size=11)),
+    "longformer": LongformerForMaskedLM(
+        LongformerConfig(**SHARED, max_position_embeddings=10, attention_window=4, vocab_size=11)
+    ),
     "llama": LlamaForCausalLM(LlamaConfig(**SHARED, max_position_embeddings=8, vocab_size=11)),
 }
+
+
+def body_of(body, model):
+    """The body's parameters in transformers' model, under a state's names."""
+    base = getattr(model, "transformer", model).encoder if body == "t5" else model.base_model
+    first = 2 if body == "longformer" else 0
+    return {
+        name: tensor[first:] if "position_embeddings" in name else tensor for name, tensor in base.named_parameters()
+    }
 
 
 @pytest.fixture
@@ -57,13 +77,32 @@ def test_a_model_with_a_head_gives_its_body(body, tmp_path):
     arch, state = load_checkpoint(f"checkpoint:{tmp_path}", body=body)
     assert (arch.body, arch.width, arch.num_layers) == (body, 16, 2)
     assert {name: tensor.shape for name, tensor in state.items()} == dict(arch.shapes)
-    base = dict(model.base_model.named_parameters())
+    base = body_of(body, model)
     for name in arch.core_shapes:
         assert torch.equal(state[name], base[name])
     if arch.position_name in base:
         assert torch.equal(position_table(arch, state, 5), base[arch.position_name][:5])
     else:
         assert not position_table(arch, state, 5).any()
+
+
+HEADS = {
+    "gpt2": ("GPT2Model", "GPT2DoubleHeadsModel", "GPT2ForTokenClassification", "GPT2ForQuestionAnswering"),
+    "bert": ("BertModel", "BertForPreTraining", "BertForMultipleChoice", "BertForQuestionAnswering"),
+    "vit": ("ViTModel", "ViTForMaskedImageModeling"),
+    "t5": ("T5EncoderModel", "T5Model", "T5ForSequenceClassification", "T5ForQuestionAnswering"),
+    "longformer": ("LongformerModel", "LongformerForTokenClassification", "LongformerForQuestionAnswering"),
+    "llama": ("LlamaModel", "LlamaForSequenceClassification", "LlamaForQuestionAnswering"),
+}
+
+
+@pytest.mark.parametrize(("body", "name"), [(body, name) for body, names in HEADS.items() for name in names])
+def test_every_kind_of_head_is_dropped(body, name, tmp_path):
+    model = getattr(transformers, name)(MODELS[body].config)
+    model.save_pretrained(tmp_path)
+    arch, state = load_checkpoint(str(tmp_path), body=body)
+    expected = body_of(body, model)
+    assert all(torch.equal(state[key], expected[key]) for key in arch.core_shapes)
 
 
 def test_body_alone_and_pytorch_file_and_shards_give_the_same(tmp_path):
@@ -116,10 +155,13 @@ def test_names_of_older_checkpoints_are_known(tmp_path):
         assert all(torch.equal(state[name], base[name]) for name in arch.core_shapes)
 
 
-def test_half_precision_becomes_single(gpt2_folder):
-    edit_tensors(gpt2_folder, lambda tensors: tensors.update({k: v.bfloat16() for k, v in tensors.items()}))
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
+def test_any_precision_becomes_single(gpt2_folder, dtype):
+    edit_tensors(gpt2_folder, lambda tensors: tensors.update({k: v.to(dtype) for k, v in tensors.items()}))
     _, state = load_checkpoint(str(gpt2_folder))
     assert {tensor.dtype for tensor in state.values()} == {torch.float32}
+    expected = body_of("gpt2", MODELS["gpt2"])
+    assert all(torch.equal(state[name], expected[name].to(dtype).float()) for name in state)
 
 
 def test_the_first_layers_of_a_checkpoint(gpt2_folder):
@@ -146,11 +188,29 @@ def test_all_differences_are_listed_both_ways_in_one_line(gpt2_folder):
     assert "\n" not in message
 
 
+def test_long_lists_of_differences_are_cut(gpt2_folder):
+    """A checkpoint of another depth, in thousands of layers perhaps: the counts and the first names."""
+    edit_config(gpt2_folder, n_layer=1)
+    with pytest.raises(ValueError, match=r"12 unexpected: (h\.1\.[\w.]+, ){4}\.\.\.$"):
+        load_checkpoint(str(gpt2_folder))
+    edit_config(gpt2_folder, n_layer=40)
+    with pytest.raises(ValueError, match=r"456 missing: (h\.2\.[\w.]+, ){4}\.\.\.$"):
+        load_checkpoint(str(gpt2_folder))
+
+
+def test_a_tensor_under_two_names_is_refused(gpt2_folder):
+    edit_tensors(gpt2_folder, lambda tensors: tensors.update({"ln_f.bias": torch.ones(16)}))
+    with pytest.raises(ValueError, match=r"holds ln_f\.bias twice"):
+        load_checkpoint(str(gpt2_folder))
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
         ({"model_type": "bert"}, "is of type 'bert', not 'gpt2'; choose body 'bert'"),
         ({"auto_map": {"AutoModel": "code.Model"}}, "code of its own"),
+        ({"auto_map": {}, "model_type": "theirs"}, "code of its own .*trust_remote_code"),
+        ({"model_type": "theirs"}, "of type 'theirs'; known types: gpt2, bert, vit, t5, longformer, llama"),
         ({"quantization_config": {}}, "quantised"),
         ({"n_layer": "two"}, "not a valid gpt2 config"),
     ],
@@ -165,7 +225,7 @@ def test_configs_that_are_refused(gpt2_folder, changes, message):
 
 def test_unknown_types_of_checkpoint_are_refused(gpt2_folder):
     edit_config(gpt2_folder, model_type="mamba")
-    with pytest.raises(ValueError, match="of type 'mamba'; known types: gpt2, bert, vit, llama"):
+    with pytest.raises(ValueError, match="of type 'mamba'; known types: gpt2, bert, vit, t5, longformer, llama"):
         load_checkpoint(str(gpt2_folder))
 
 
@@ -190,16 +250,30 @@ def test_truncated_pytorch_file_is_refused(gpt2_folder):
 
 
 class RunsCode:
+    def __init__(self, file):
+        self.file = file
+
     def __reduce__(self):
-        return (print, ("executed",))
+        return (open, (str(self.file), "w"))
 
 
-def test_pickled_code_is_not_run(gpt2_folder, capsys):
+@pytest.mark.parametrize("is_old_format", [False, True])
+@pytest.mark.parametrize("place", ["whole", "shard", "state.pt"])
+def test_pickled_code_is_not_run(gpt2_folder, place, is_old_format):
     (gpt2_folder / "model.safetensors").unlink()
-    torch.save({"wte.weight": RunsCode()}, gpt2_folder / "pytorch_model.bin")
+    proof = gpt2_folder / "executed"
+    file = gpt2_folder / {"whole": "pytorch_model.bin", "shard": "pytorch_model-1.bin"}.get(place, place)
+    held = {"wte.weight": RunsCode(proof)}
+    torch.save(held, file, _use_new_zipfile_serialization=not is_old_format)
+    if place == "shard":
+        index = {"weight_map": {"wte.weight": file.name}}
+        (gpt2_folder / "pytorch_model.bin.index.json").write_text(json.dumps(index))
     with pytest.raises(ValueError, match="more than tensors"):
-        load_checkpoint(str(gpt2_folder))
-    assert capsys.readouterr().out == ""
+        load_state(file) if place == "state.pt" else load_checkpoint(str(gpt2_folder))
+    assert not proof.exists()
+    # The file does what it says where it is trusted.
+    torch.load(file, weights_only=False)["wte.weight"].close()
+    assert proof.exists()
 
 
 def test_an_index_may_not_lead_out_of_its_folder(gpt2_folder):
@@ -214,6 +288,12 @@ def test_an_index_may_not_lead_out_of_its_folder(gpt2_folder):
             load_checkpoint(str(gpt2_folder))
     index.write_text("[]")
     with pytest.raises(ValueError, match="not an index"):
+        load_checkpoint(str(gpt2_folder))
+
+
+def test_a_configuration_must_be_an_object(gpt2_folder):
+    (gpt2_folder / "config.json").write_text("3")
+    with pytest.raises(ValueError, match="a JSON object is needed"):
         load_checkpoint(str(gpt2_folder))
 
 
@@ -241,3 +321,5 @@ def test_published_bodies_are_pinned_to_commits():
     for size in ("base", "medium", "large", "xl"):
         name = pinned("gpt2", "language", size)
         assert re.fullmatch(r"openai-community/gpt2(-\w+)?@[0-9a-f]{40}", name)
+    for (body, _, size), name in PINNED.items():
+        assert size in SIZES[body] and re.fullmatch(r"[\w-]+/[\w.-]+@[0-9a-f]{40}", name)
