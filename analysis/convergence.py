@@ -1,0 +1,188 @@
+"""How soon a run gets somewhere: steps, operations and seconds to a level of accuracy, with censoring.
+
+A run has reached a level at the first evaluation from which on it stays there for `PATIENCE` evaluations: the mean
+accuracy of these evaluations is at or above the level too, so that one lucky reading is not convergence. The time is
+known to the distance between two evaluations, which every table says. A run that ends before is censored, not dropped:
+it would have needed at least as long as it ran. A run that diverged never reaches anything, however long one waits.
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+from scipy import stats as distributions
+
+from analysis import stats
+from analysis.stats import LEVEL, Interval
+
+PATIENCE = 3
+CLOCKS = {"step": "gradient steps", "train_flops": "FLOP", "wall_seconds": "s"}
+"""What time may be measured in, with its unit; columns of the ledger's curves."""
+
+
+def reached(curves: pd.DataFrame, runs: pd.DataFrame, levels: pd.Series, *, patience: int = PATIENCE) -> pd.DataFrame:
+    """When each run reached its level.
+
+    Args:
+        curves: evaluations with columns run_id, split, step, accuracy and those of `CLOCKS`.
+        runs: rows of the ledger; failed ones are left out, they never began.
+        levels: validation accuracy to be reached (fraction), indexed by run id.
+        patience: evaluations that count together.
+
+    Returns:
+        One row per run: run_id, level, is_reached, `CLOCKS` (of the evaluation at which the level was reached; of the
+        last evaluation where it was not; infinite steps where the run diverged before), resolution (steps since the
+        evaluation before, null at the first). Runs without a level or without an evaluation are left out.
+    """
+    valid = curves[(curves["split"] == "valid") & curves["run_id"].isin(levels.index)]
+    status = runs[runs["status"] != "failed"].set_index("run_id")["status"]
+    rows = []
+    for run_id, curve in valid[valid["run_id"].isin(status.index)].sort_values("step").groupby("run_id", sort=True):
+        row = _when(curve, float(levels[run_id]), patience)
+        if not row["is_reached"] and status[run_id] == "diverged":
+            row |= dict.fromkeys(CLOCKS, np.inf)
+        rows.append({"run_id": run_id, "level": float(levels[run_id]), **row})
+    return pd.DataFrame(rows, columns=["run_id", "level", "is_reached", *CLOCKS, "resolution"])
+
+
+def _when(curve: pd.DataFrame, level: float, patience: int) -> dict[str, object]:
+    accuracy = curve["accuracy"].to_numpy(dtype=float)
+    steps = curve["step"].to_numpy(dtype=float)
+    found = next((i for i in range(len(accuracy)) if _stays(accuracy[i : i + patience], level)), None)
+    at = len(accuracy) - 1 if found is None else found
+    clocks = {name: float(curve[name].iloc[at]) for name in CLOCKS}
+    return {"is_reached": found is not None, **clocks, "resolution": steps[at] - steps[at - 1] if at else np.nan}
+
+
+def _stays(accuracy: NDArray[np.float64], level: float) -> bool:
+    return bool(accuracy[0] >= level and accuracy.mean() >= level)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Waiting:
+    """How long runs of one kind take to a level (Kaplan and Meier 1958).
+
+    Attributes:
+        curve: columns time, share (of runs that have not arrived after this time), low, high (its 95 % interval by
+            Greenwood's variance on the log(-log) scale), num_at_risk, num_arrived.
+        median: time after which half of the runs have arrived; None where that was not seen.
+        median_low, median_high: its 95 % interval (Brookmeyer and Crowley 1982); None where an end was not seen.
+        num_runs, num_arrived: behind the estimate.
+    """
+
+    curve: pd.DataFrame
+    median: float | None
+    median_low: float | None
+    median_high: float | None
+    num_runs: int
+    num_arrived: int
+
+
+def kaplan_meier(times: ArrayLike, is_reached: ArrayLike) -> Waiting:
+    """The share of runs that have not arrived, over time.
+
+    Args:
+        times: [n] when each run arrived, or until when it was watched; infinite for one that never can.
+        is_reached: [n] whether it arrived.
+
+    Raises:
+        ValueError: no run, or a time below zero.
+    """
+    when, arrived = np.asarray(times, dtype=float), np.asarray(is_reached, dtype=bool)
+    if len(when) == 0 or not np.all(when >= 0):
+        raise ValueError(f"waiting times must be at least one and not below 0, got {when.tolist()[:5]}")
+    if not arrived.any():
+        return _waiting(_START, when, arrived)
+    # A run that never arrives is watched for longer than any other.
+    watched = np.where(np.isfinite(when), when, when[np.isfinite(when)].max() + 1)
+    sample = distributions.CensoredData(uncensored=watched[arrived], right=watched[~arrived])
+    survival = distributions.ecdf(sample).sf
+    with warnings.catch_warnings():
+        # A share of 0 has no variance: its interval is null, which is what the warning is about.
+        warnings.filterwarnings("ignore", "The confidence interval is undefined", RuntimeWarning)
+        interval = survival.confidence_interval(LEVEL, method="log-log")
+    steps = pd.DataFrame(
+        {
+            "time": survival.quantiles,
+            "share": survival.probabilities,
+            "low": interval.low.probabilities,
+            "high": interval.high.probabilities,
+            "num_at_risk": [int((watched >= time).sum()) for time in survival.quantiles],
+            "num_arrived": [int((arrived & (watched == time)).sum()) for time in survival.quantiles],
+        }
+    )
+    return _waiting(pd.concat([_START, steps[steps["num_arrived"] > 0]], ignore_index=True), when, arrived)
+
+
+_START = pd.DataFrame({"time": [0.0], "share": 1.0, "low": 1.0, "high": 1.0, "num_at_risk": None, "num_arrived": 0})
+
+
+def _waiting(curve: pd.DataFrame, when: NDArray[np.float64], arrived: NDArray[np.bool_]) -> Waiting:
+    curve = curve.assign(num_at_risk=[len(when), *curve["num_at_risk"].iloc[1:]])
+    median, low, high = (_first_below_half(curve, column) for column in ("share", "low", "high"))
+    return Waiting(
+        curve=curve,
+        median=median,
+        median_low=low,
+        median_high=high,
+        num_runs=len(when),
+        num_arrived=int(arrived.sum()),
+    )
+
+
+def _first_below_half(curve: pd.DataFrame, column: str) -> float | None:
+    below = curve.loc[curve[column] <= 0.5, "time"]
+    return float(below.iloc[0]) if len(below) else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpeedUp:
+    """How many times sooner one kind of run arrives than another.
+
+    Attributes:
+        interval: of the ratio, time of the other over its own; above 1 is sooner. Its high end is None where the
+            other's runs were censored, its low end where its own were.
+        is_at_least: some of the other's runs did not arrive: the ratio is a lower bound.
+        is_at_most: some of its own did not arrive: the ratio is an upper bound.
+        num_pairs: seeds that both have.
+    """
+
+    interval: Interval
+    is_at_least: bool
+    is_at_most: bool
+    num_pairs: int
+
+
+def speed_up(own: pd.DataFrame, other: pd.DataFrame, *, clock: str, of: str) -> SpeedUp | None:
+    """Geometric mean of the ratios of times, paired by seed, with a t interval over seeds on the log scale.
+
+    Args:
+        own, other: rows of `reached` with a column `seed`, one row per seed.
+        clock: a name of `CLOCKS`.
+        of: what is compared, in words.
+
+    Returns:
+        None where no seed is in both, where both have runs that did not arrive, or where one diverged: no bound
+        follows from those.
+    """
+    pairs = own.merge(other, on="seed", suffixes=("", "_other"))
+    lacks_own, lacks_other = not pairs["is_reached"].all(), not pairs["is_reached_other"].all()
+    times = pairs[[clock, f"{clock}_other"]].to_numpy(dtype=float)
+    if pairs.empty or (lacks_own and lacks_other) or not np.all(np.isfinite(times) & (times > 0)):
+        return None
+    logs = stats.t_interval(np.log(times[:, 1] / times[:, 0]), of=of)
+    low, high = (None if end is None else float(np.exp(end)) for end in (logs.low, logs.high))
+    interval = Interval(
+        of=of,
+        estimate=float(np.exp(logs.estimate)),
+        low=None if lacks_own else low,
+        high=None if lacks_other else high,
+        p_value=None if lacks_own or lacks_other else logs.p_value,
+        method=f"{logs.method}, of the logarithm of the ratio",
+        num_samples=logs.num_samples,
+    )
+    return SpeedUp(interval=interval, is_at_least=lacks_other, is_at_most=lacks_own, num_pairs=len(pairs))
