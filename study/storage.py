@@ -89,6 +89,11 @@ def open_storage(uri: str) -> Storage:
     return ObjectStorage(uri, filesystem, root)
 
 
+def absolute(uri: str) -> str:
+    """A URI, or a local path that means the same in every working folder."""
+    return uri if "://" in uri else str(Path(uri).expanduser().absolute())
+
+
 def _in_one_request(uri: str) -> str:
     """Without this option pyarrow uploads even a small object in three requests, by the protocol for large ones."""
     if not uri.startswith("s3://") or "allow_delayed_open=" in uri:
