@@ -15,10 +15,12 @@ from study.objectives.cellular_automata import cellular_automaton
 from study.objectives.dyck import dyck
 from study.objectives.image_data import ImageData, image_data
 from study.objectives.language import TextData, language
+from study.objectives.prediction import symbols_layout
 from study.objectives.tokenizer import TokenizerFiles, find
-from study.objectives.vision import classification, pixels
+from study.objectives.vision import classification, pixels, pixels_layout
 from study.recipes import Recipe
-from tasks.corpora import Corpus, documentation, own_text, text_corpus
+from tasks.base import Layout
+from tasks.corpora import NUM_BYTE_SYMBOLS, Corpus, documentation, own_text, text_corpus
 from tasks.corpora_hub import hub_corpus
 from tasks.files import data_root
 from tasks.source import Source
@@ -65,6 +67,24 @@ def make_objective(recipe: Recipe, data: Source | None) -> Objective:
         architecture(recipe.body, size=recipe.size).is_causal,
         derive_seed("pretraining data", recipe.seed),
     )
+
+
+@cache
+def layout_of(recipe: Recipe, data: Source | None) -> Layout:
+    """The layout of the recipe's objective, found without reading a corpus or an image.
+
+    Raises:
+        tasks.files.DamagedData: the tokenizer cannot be read.
+    """
+    if data is None:
+        return make_objective(recipe, None).layout
+    is_causal = architecture(recipe.body, size=recipe.size).is_causal
+    if isinstance(data, ImageData):
+        task = data.task(**_args(recipe))
+        return task.layout if recipe.body == "vit" else pixels_layout(task, is_causal=is_causal)
+    assert isinstance(data, TextData) and recipe.num_tokens is not None
+    num_symbols = NUM_BYTE_SYMBOLS if data.tokenizer is None else data.tokenizer.load().get_vocab_size()
+    return symbols_layout(num_tokens=recipe.num_tokens, num_symbols=num_symbols, is_causal=is_causal)
 
 
 def _language(recipe: Recipe, data: Source | None, is_causal: bool, seed: int) -> Objective:

@@ -16,7 +16,7 @@ from study.objectives.base import Objective
 from study.objectives.baselines import commonest, unigram_entropy
 from study.objectives.prediction import rows_batch, rows_layout
 from tasks import counter
-from tasks.base import Batch
+from tasks.base import Batch, Layout
 from tasks.images import ImageTask
 from tasks.source import Source
 
@@ -25,6 +25,8 @@ _NUM_HELD_OUT = 1024
 _NUM_LEVELS = 16
 """Of images whose values are finer than `_MOST_VALUES`; iGPT has 512 colours, 3 bits for each of three channels."""
 _MOST_VALUES = 32
+_HIDDEN = 0.4
+"""Share of hidden patches: BEiT's (section 2.3)."""
 _CPU = torch.device("cpu")
 
 
@@ -59,13 +61,10 @@ def pixels(task: ImageTask, data: Source, *, is_causal: bool, seed: int) -> Obje
         is_causal: predict the next patch, not the hidden ones.
         seed: of the order (and augmentation) of the training images, and of what is hidden.
     """
-    num_tokens, num_values = task.layout.num_tokens, task.layout.num_features
-    assert num_values is not None
-    num_classes = num_levels(task)
     held_out = _first(task.split("valid", _CPU))
     held_out_key = counter.key("vision", "held-out")
     return Objective(
-        layout=rows_layout(num_tokens=num_tokens, num_values=num_values, num_classes=num_classes, is_causal=is_causal),
+        layout=pixels_layout(task, is_causal=is_causal),
         stream=_PixelStream(task, is_causal=is_causal, seed=seed),
         held_out=_pixel_batch(task, held_out.inputs, is_causal=is_causal, key=held_out_key, first=0),
         ties_output=False,
@@ -73,8 +72,15 @@ def pixels(task: ImageTask, data: Source, *, is_causal: bool, seed: int) -> Obje
         measure=lambda loss, _accuracy: loss / math.log(2),
         is_better_lower=True,
         baseline=unigram_entropy(levels(task, held_out.inputs).numpy()),
-        source=_source(data, f"pixel values in {num_classes} levels"),
+        source=_source(data, f"pixel values in {num_levels(task)} levels"),
     )
+
+
+def pixels_layout(task: ImageTask, *, is_causal: bool) -> Layout:
+    """The layout of `pixels`; reads no images."""
+    num_tokens, num_values = task.layout.num_tokens, task.layout.num_features
+    assert num_values is not None
+    return rows_layout(num_tokens=num_tokens, num_values=num_values, num_classes=num_levels(task), is_causal=is_causal)
 
 
 def num_levels(task: ImageTask) -> int:
@@ -125,7 +131,7 @@ def _pixel_batch(task: ImageTask, patches: torch.Tensor, *, is_causal: bool, key
     if is_causal:
         # Every patch is predicted, the first one from a row of zeros.
         patches, classes = (torch.cat([torch.zeros_like(part[:, :1]), part], dim=1) for part in (patches, classes))
-    return rows_batch(patches, classes, is_causal=is_causal, key=key, first=first)
+    return rows_batch(patches, classes, is_causal=is_causal, key=key, first=first, hidden=_HIDDEN)
 
 
 def _first(split: Batch) -> Batch:
