@@ -45,7 +45,7 @@ def _row(card: dict[str, Any]) -> list[object]:
         card["init"],
         _body(card),
         int(card["num_runs"]),
-        kind if objective in (None, card["init"]) else f"{kind}: {objective}",
+        kind if objective is None or card["init"].startswith(objective) else f"{kind}: {objective}",
         _held_out(card),
         _made_from(card),
         card["tokenizer"],

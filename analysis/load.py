@@ -14,6 +14,7 @@ from functools import cached_property
 import pandas as pd
 
 from analysis import asked
+from analysis.style import kind_of
 from models import INITS, TRAIN_SETS
 from study import ledger
 from study.errors import UserError
@@ -106,10 +107,14 @@ def settings(runs: pd.DataFrame) -> pd.Series:
 
 
 def order(column: str, names: Iterable[str]) -> list[str]:
-    """Distinct values of a cell column: the project's own names in the order of their tables, then the others."""
+    """Distinct values of a cell column: the project's own names in the order of their tables, then the others.
+
+    An init with an argument ("dyck:8") stands behind the one without.
+    """
     tables = {"task": TASKS, "init": INITS, "train_set": TRAIN_SETS}
     rank = {name: i for i, name in enumerate(tables[column])}
-    return sorted(set(names), key=lambda name: (rank.get(name, len(rank)), name))
+    kinds = {name: kind_of(name) if column == "init" else name for name in names}
+    return sorted(kinds, key=lambda name: (rank.get(kinds[name], len(rank)), name))
 
 
 def shown(value: object) -> str:

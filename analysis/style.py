@@ -8,8 +8,9 @@ with a marker of its own, so a figure also reads in black and white.
 from __future__ import annotations
 
 import html
+import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 FONT = "Inter, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, 'Liberation Sans', sans-serif"
 NEUTRAL = "#7f7f7f"  # readable on white and on the dark page
@@ -50,11 +51,25 @@ _SPARE = (
 
 
 def looks(inits: Iterable[str]) -> dict[str, Look]:
-    """A look for each init: its fixed one, else a spare by alphabetical order of those that have none."""
+    """A look for each init: its fixed one, else a spare by alphabetical order of those that have none.
+
+    A variant ("dyck:8") has the colour of its kind, with a mark of its own.
+    """
     names = list(dict.fromkeys(inits))
-    rest = sorted(name for name in names if name not in INIT_LOOKS)
-    spare = {name: _SPARE[i % len(_SPARE)] for i, name in enumerate(rest)}
-    return {name: INIT_LOOKS[name] if name in INIT_LOOKS else spare[name] for name in names}
+    chosen = {name: INIT_LOOKS[name] for name in names if name in INIT_LOOKS}
+    rest = sorted(name for name in names if kind_of(name) not in INIT_LOOKS)
+    chosen |= {name: _SPARE[i % len(_SPARE)] for i, name in enumerate(rest)}
+    for kind, own in INIT_LOOKS.items():
+        variants = sorted(name for name in names if kind_of(name) == kind and name != kind)
+        for i, name in enumerate(variants):
+            mark = _SPARE[i % len(_SPARE)]
+            chosen[name] = replace(own, symbol=mark.symbol, dash=mark.dash)
+    return {name: chosen[name] for name in names}
+
+
+def kind_of(init: str) -> str:
+    """What kind of init it is, without its argument: "dyck:8" -> "dyck"."""
+    return re.split(r"[:+]", init, maxsplit=1)[0]
 
 
 def label(text: object) -> str:

@@ -89,7 +89,7 @@ def _line(tensors: pd.DataFrame, statistic: str, look: style.Look) -> go.Scatter
         y=y,
         mode="lines+markers",
         line={"color": look.colour, "dash": look.dash, "width": 1.5},
-        marker={"color": look.colour, "symbol": look.symbol, "size": _SIZES.get(init, _SIZE)},
+        marker={"color": look.colour, "symbol": look.symbol, "size": _SIZES.get(style.kind_of(init), _SIZE)},
         name=style.label(init if len(init) < 2 * _LONG else f"{init[:_LONG]}…{init[-_LONG:]}"),
         legendgroup=name,
         hovertemplate=f"{name}, {style.label(kind)}<br>layer %{{x}}: %{{y:.4g}}<extra></extra>",

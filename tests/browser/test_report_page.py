@@ -36,16 +36,23 @@ def until(page, condition):
     raise AssertionError(f"never came true: {condition}")
 
 
+def made_up(name):
+    """A module of made-up results that the tests of the analysis use too."""
+    source = Path(__file__).parents[1] / "analysis" / f"{name}.py"
+    spec = importlib.util.spec_from_file_location(f"{name}_for_browser", source)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
 @pytest.fixture(scope="module")
 def report(tmp_path_factory):
-    source = Path(__file__).parents[1] / "analysis" / "synthetic.py"
-    spec = importlib.util.spec_from_file_location("synthetic_for_browser", source)
-    synthetic = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(synthetic)
     folder = tmp_path_factory.mktemp("browser")
+    out = made_up("synthetic").study(folder / "out")
+    made_up("synthetic_cards").bodies(out)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(images, "write", lambda jobs: "not part of this test")
-        return write_report(synthetic.study(folder / "out"), str(folder / "page"), ["study", "report"])
+        return write_report(out, str(folder / "page"), ["study", "report"])
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +85,7 @@ def opened(browser, report):
         )
         page.on("dialog", lambda d: (complaints.append(d.message), d.dismiss()))
         page.goto(report.as_uri())
-        until(page, "document.querySelectorAll('.js-plotly-plot .main-svg').length >= 3")
+        until(page, "document.querySelectorAll('.js-plotly-plot .main-svg').length >= 6")
         return page
 
     yield open_page
@@ -92,7 +99,7 @@ def opened(browser, report):
 def test_every_figure_is_drawn_and_fits(opened, viewport, scheme):
     page = opened(viewport, color_scheme=scheme)
     figures = page.eval_on_selector_all(".js-plotly-plot", DRAWN)
-    assert len(figures) == page.locator("figure").count() == 3
+    assert len(figures) == page.locator("figure").count() == 6
     for figure in figures:
         assert figure["traces"] > 0 and figure["marks"] > 0
         assert 0 < figure["width"] <= figure["room"] + 1
@@ -138,6 +145,9 @@ def test_usable_with_keyboard_and_screen_reader(opened):
     plots = page.locator(".plot")
     assert all(plots.nth(i).get_attribute("aria-label") for i in range(plots.count()))
     assert page.locator("table").count() == page.locator("table > caption").count() > 0
+    page.get_by_text("Every card in full").click()
+    page.get_by_text("language, gpt2 nano: gpt2-nano-language-0").click()
+    assert page.get_by_text("CPython documentation").last.is_visible()
     levels = page.eval_on_selector_all("h1, h2, h3", "all => all.map(h => Number(h.tagName[1]))")
     assert levels[0] == 1 and all(after - before <= 1 for before, after in itertools.pairwise(levels))
 
