@@ -1,5 +1,6 @@
-"""One Ray runtime for all tests that need it: starting one takes several seconds."""
+"""What several tests share: rows with known contents, an empty ledger, and one Ray runtime, which starts slowly."""
 
+import importlib.util
 import shutil
 import tempfile
 from pathlib import Path
@@ -26,3 +27,22 @@ def ray_runtime():
         yield ray
         ray.shutdown()
     shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def made():
+    """The functions that make rows and curves with known contents."""
+    spec = importlib.util.spec_from_file_location("made", Path(__file__).with_name("made.py"))
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def ledger(tmp_path):
+    """A new ledger in a folder of its own."""
+    from study.ledger import Ledger
+
+    new = Ledger(str(tmp_path / "out"))
+    new.prepare()
+    return new
