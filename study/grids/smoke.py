@@ -30,7 +30,7 @@ TASKS: dict[str, dict[str, Any]] = {
     "digits": _FEW,
 }
 # Bodies other than gpt2, which every task above runs on.
-BODIES = ("bert", "vit", "llama", "lstm", "lstm-residual")
+BODIES = ("bert", "vit", "t5", "longformer", "llama", "lstm", "lstm-residual")
 
 
 def smoke() -> list[RunSpec]:
