@@ -18,11 +18,9 @@ from tasks import counter
 from tasks.base import Batch, Layout
 from tasks.streams import GeneratedStream
 
-HIDDEN_SYMBOLS = 0.15
-"""Share of hidden symbols; 80 % become the mask, 10 % any symbol, 10 % stay (Devlin et al. 2019, section 3.1)."""
+HIDDEN = 0.15
+"""Share of hidden symbols, of which 80 % become the mask, 10 % any symbol, 10 % stay (Devlin et al. 2019, 3.1)."""
 _MASKED, _REPLACED = 0.8, 0.1
-HIDDEN_ROWS = 0.4
-"""Share of hidden rows, as of BEiT's patches (Bao et al. 2022, arXiv 2106.08254)."""
 _NUM_SAMPLE = 512
 _CPU = torch.device("cpu")
 
@@ -89,13 +87,21 @@ def symbols_batch(symbols: torch.Tensor, *, num_symbols: int, is_causal: bool, k
     """
     if is_causal:
         return Batch(symbols[:, :-1], symbols[:, 1:])
-    is_hidden, fate, other = _hidden(symbols.shape[:2], HIDDEN_SYMBOLS, key, first)
+    is_hidden, fate, other = _hidden(symbols.shape[:2], HIDDEN, key, first)
     shown = torch.where(fate < _MASKED, num_symbols, counter.below(other, num_symbols))
     shown = torch.where(fate < _MASKED + _REPLACED, shown, symbols)
     return Batch(torch.where(is_hidden, shown, symbols), torch.where(is_hidden, symbols, IGNORED))
 
 
-def rows_batch(values: torch.Tensor, classes: torch.Tensor, *, is_causal: bool, key: int, first: int = 0) -> Batch:
+def rows_batch(
+    values: torch.Tensor,
+    classes: torch.Tensor,
+    *,
+    is_causal: bool,
+    key: int,
+    first: int = 0,
+    hidden: float = HIDDEN,
+) -> Batch:
     """Examples first .. first + N - 1 of rows.
 
     Args:
@@ -104,13 +110,14 @@ def rows_batch(values: torch.Tensor, classes: torch.Tensor, *, is_causal: bool, 
         is_causal: predict the next row, not the hidden ones.
         key: of the stream; decides which rows are hidden.
         first: number of the first example.
+        hidden: share of hidden rows.
 
     Returns:
         inputs [N, T, F] or [N, T, F + 1]; targets [N, T * F], `IGNORED` where nothing is hidden.
     """
     if is_causal:
         return Batch(values[:, :-1], classes[:, 1:].flatten(1))
-    is_hidden = _hidden(values.shape[:2], HIDDEN_ROWS, key, first)[0].unsqueeze(-1)
+    is_hidden = _hidden(values.shape[:2], hidden, key, first)[0].unsqueeze(-1)
     inputs = torch.cat([values.masked_fill(is_hidden, 0.0), is_hidden.to(values.dtype)], dim=-1)
     return Batch(inputs, torch.where(is_hidden, classes, IGNORED).flatten(1))
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from study.errors import UserError
+from study.errors import UserError, one_line
 from tasks.files import DamagedData, MissingData
 
 if TYPE_CHECKING:
@@ -156,8 +156,11 @@ def _load(files: TokenizerFiles) -> Tokenizer:
 
         loaded = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
         return loaded.backend_tokenizer
-    except (OSError, ValueError, AttributeError, KeyError) as error:
-        raise DamagedData(f"{folder} is no tokenizer that can be read ({error})".replace("\n", " ")) from error
+    except Exception as error:
+        # The package `tokenizers` raises nothing more specific.
+        if type(error) not in (Exception, OSError, ValueError, AttributeError, KeyError):
+            raise
+        raise DamagedData(f"{folder} is no tokenizer that can be read ({one_line(error)})") from error
 
 
 def _fetched(name: str, root: Path) -> Path:
