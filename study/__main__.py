@@ -87,6 +87,9 @@ def _parser() -> argparse.ArgumentParser:
         )
     made["plan"].add_argument("--out", metavar="URI", help="the ledger; tells what is done of the grid")
     made["run"].add_argument("--retry-failed", action="store_true", help="also the runs that failed before")
+    made["run"].add_argument(
+        "--log-to", metavar="TRACKER", help="also copy results: tensorboard:DIR, wandb:PROJECT or mlflow:URI"
+    )
     for name in ("run", "pretrain"):
         made[name].add_argument("--address", metavar="ADDRESS", help="a running Ray cluster; 'auto' finds it")
     made["report"].add_argument("--to", required=True, metavar="DIR", help="folder for index.html and the figures")

@@ -34,19 +34,21 @@ def _plan(args: argparse.Namespace, command: list[str]) -> Reply:
 
 
 def _run(args: argparse.Namespace, command: list[str]) -> Reply:
-    from study import status
+    from study import mirror, status
     from study.launch import run_grid
     from study.ledger import Ledger
 
+    target = mirror.parse_target(args.log_to) if args.log_to is not None else None
     runs = _runs(args)
-    run_grid(
-        runs,
-        out=args.out,
-        address=args.address,
-        retry_failed=args.retry_failed,
-        grid_name=args.grid,
-        command=shlex.join(command),
-    )
+    with mirror.mirrored(target, args.out, runs):
+        run_grid(
+            runs,
+            out=args.out,
+            address=args.address,
+            retry_failed=args.retry_failed,
+            grid_name=args.grid,
+            command=shlex.join(command),
+        )
     reply = status.answer(args.grid, runs, Ledger(args.out))
     return Reply(reply.document, reply.shown, DONE if reply.document["all_done"] else SOME_FAILED)
 

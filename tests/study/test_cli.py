@@ -66,6 +66,7 @@ def refused(argv: list[str], capsys: pytest.CaptureFixture[str]) -> str:
         (["run", "quickstart", "--out", "OUT", "--seeds", "-1"], "--seeds must be at least 1, not -1"),
         (["run", "quickstart", "--out", "OUT", "--seeds", "two"], "invalid int value: 'two'"),
         (["run", "quickstart", "--out", "OUT", "--retry"], "unrecognized arguments: --retry"),
+        (["run", "quickstart", "--out", "OUT", "--log-to", "tensorbord:logs"], "did you mean tensorboard"),
         (["plan", "quickstart", "--seeds", "-3"], "at least 1, not -3"),
         (["run", "nowhere.py:grid", "--out", "OUT"], "no grid file 'nowhere.py'"),
         (["status", "quickstart", "--out", "OUT"], "there is no ledger at"),
