@@ -12,7 +12,7 @@ import logging
 import time
 from collections.abc import Iterator
 
-from study.errors import UserError, one_line
+from study.errors import UserError, place
 from study.lease import EXPIRES_SECONDS, Holder, Lease
 from study.storage import Storage
 
@@ -56,7 +56,7 @@ def sole_driver(storage: Storage, lease: Lease | None = None) -> Iterator[None]:
 
 def _refusal(storage: Storage, holder: Holder) -> UserError:
     who = f"process {holder.pid} on {holder.host}, since {holder.since}"
-    files = f"{one_line(storage.uri)}/leases/{_NAME}.*"
+    files = f"{place(storage.uri)}/leases/{_NAME}.*"
     return UserError(
         f"another driver runs this ledger: {who}; wait for it or stop it, then repeat (to overrule it: remove {files})"
     )

@@ -1,6 +1,7 @@
 """A user's mistake, told in one line that names the near misses; and what a user should know but need not mend."""
 
 import difflib
+import re
 from collections.abc import Iterable
 
 
@@ -37,3 +38,8 @@ def unknown_name(what: str, given: str, allowed: Iterable[str]) -> UserError:
 def one_line(text: object) -> str:
     """Text without line breaks or runs of blanks, for messages that must stay on one line."""
     return " ".join(str(text).split())
+
+
+def place(uri: str) -> str:
+    """A path or URI for messages and records: on one line, without the password that it may hold."""
+    return one_line(re.sub(r"(://[^/@:]*):[^/@]*@", r"\1:***@", uri))

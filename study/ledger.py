@@ -23,7 +23,7 @@ from typing import Any
 import pyarrow as pa
 
 from study import ledger_compaction
-from study.errors import LedgerWarning, UserError, one_line
+from study.errors import LedgerWarning, UserError, one_line, place
 from study.ledger_parts import Damaged, parse, to_bytes
 from study.ledger_reading import Parts, read_parts
 from study.ledger_rows import EVALUATION, KEYS, of_attempts, one_row_each, winners
@@ -49,14 +49,14 @@ class Ledger:
         self._told: set[str] = set()
         kind = self.storage.kind()
         if kind == "file":
-            raise UserError(f"'{one_line(uri)}' is a file; --out needs a folder")
+            raise UserError(f"'{place(uri)}' is a file; --out needs a folder")
         names = self.storage.names() if kind == "folder" else []
         self.exists = MARKER in names
         if self.exists:
             self._check_marker()
         elif names:
             shown = ", ".join(names[:3])
-            raise UserError(f"'{one_line(uri)}' holds other files ({shown}): no ledger; give a new or empty folder")
+            raise UserError(f"'{place(uri)}' holds other files ({shown}): no ledger; give a new or empty folder")
 
     def _check_marker(self) -> None:
         try:
@@ -67,7 +67,7 @@ class Ledger:
             is_known = False
         if not is_known:
             known = f"versions 1 to {COLUMNS_VERSION}" if COLUMNS_VERSION > 1 else "version 1"
-            raise UserError(f"'{one_line(self.uri)}/{MARKER}' is not that of a ledger of {known}")
+            raise UserError(f"'{place(self.uri)}/{MARKER}' is not that of a ledger of {known}")
 
     def prepare(self) -> None:
         """Make the ledger where it is missing, and make sure that it can be written.
@@ -81,7 +81,7 @@ class Ledger:
             self.storage.remove(probe)
             self.storage.commit(MARKER, json.dumps(_MARKER).encode())
         except OSError as error:
-            raise UserError(f"cannot write to '{one_line(self.uri)}': {one_line(error)}") from None
+            raise UserError(f"cannot write to the ledger: {one_line(error)}") from None
         self.exists = True
 
     def append(self, rows: Sequence[Mapping[str, Any]], curves: Sequence[Mapping[str, Any]], pack_id: str) -> None:
@@ -218,7 +218,7 @@ def open_existing(uri: str) -> Ledger:
     """
     ledger = Ledger(uri)
     if not ledger.exists:
-        raise UserError(f"there is no ledger at '{one_line(uri)}'; `study run GRID --out {one_line(uri)}` makes one")
+        raise UserError(f"there is no ledger at '{place(uri)}'; `study run GRID --out {place(uri)}` makes one")
     return ledger
 
 

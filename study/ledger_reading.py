@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import pyarrow as pa
 
-from study.errors import StorageError, one_line
+from study.errors import StorageError, one_line, place
 from study.ledger_parts import Damaged, parse
 from study.storage import Storage
 
@@ -67,7 +67,7 @@ def read_parts(storage: Storage, name: str, columns: Sequence[str] | None = None
                 parts.damaged[path] = _nothing_there(storage, path)
             else:
                 vanished.add(path)  # merged away, or it never was a file: the next listing tells
-    raise StorageError(f"'{one_line(storage.uri)}/{name}' keeps changing; try again")
+    raise StorageError(f"'{place(storage.uri)}/{name}' keeps changing; try again")
 
 
 def stream_parts(storage: Storage, name: str, paths: Sequence[str]) -> Iterator[tuple[str, pa.Table]]:

@@ -11,7 +11,7 @@ from typing import Protocol
 import pyarrow
 import pyarrow.fs
 
-from study.errors import UserError, one_line
+from study.errors import UserError, one_line, place
 from study.storage_local import LocalStorage
 from study.storage_objects import ObjectStorage
 
@@ -83,7 +83,7 @@ def open_storage(uri: str) -> Storage:
     try:
         filesystem, root = pyarrow.fs.FileSystem.from_uri(_in_one_request(uri))
     except (pyarrow.ArrowException, OSError, ValueError) as error:
-        raise UserError(f"cannot open '{one_line(uri)}': {one_line(error)}") from None
+        raise UserError(f"cannot open '{place(uri)}': {one_line(error).replace(uri, place(uri))}") from None
     if isinstance(filesystem, pyarrow.fs.LocalFileSystem):
         return LocalStorage(uri, Path(root))
     return ObjectStorage(uri, filesystem, root)

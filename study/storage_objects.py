@@ -10,18 +10,15 @@ from typing import TypeVar
 import pyarrow
 import pyarrow.fs
 
-from study.errors import StorageError, StorageFull, one_line
+from study.errors import StorageError, StorageFull, one_line, place
 
 _PAUSES_SECONDS = (0.5, 1.0, 2.0, 4.0, 8.0)
 """Before each further try. The client of S3 makes three requests per try, and gives up one after 3 s of silence."""
 # No use to try these again, in the words of pyarrow's client of S3.
 _FINAL = (
-    "ACCESS_DENIED",
-    "NO_SUCH_BUCKET",
-    "INVALID_ACCESS_KEY_ID",
+    "ACCESS_DENIED", "NO_SUCH_BUCKET", "allow_bucket_creation", "INVALID_ACCESS_KEY", "INVALID_CLIENT_TOKEN",
     "SIGNATURE_DOES_NOT_MATCH",
-    "INVALID_CLIENT_TOKEN",
-)
+)  # fmt: skip
 _FULL = ("QUOTA", "INSUFFICIENT_STORAGE", "INSUFFICIENTSTORAGE", "XMINIOSTORAGEFULL")
 
 _Answer = TypeVar("_Answer")
@@ -125,6 +122,6 @@ class ObjectStorage:
                 reason = one_line(error)
                 if pause is None or any(word in reason for word in _FINAL):
                     kind = StorageFull if any(word in reason.upper() for word in _FULL) else StorageError
-                    raise kind(f"'{one_line(self.uri)}' fails: {reason}") from None
+                    raise kind(f"'{place(self.uri)}' fails: {reason}") from None
             time.sleep(pause * random.uniform(0.5, 1.0))  # not all workers at the same moment
         raise AssertionError("the last try returns or raises")
