@@ -1,31 +1,36 @@
 """One pack from its specifications to committed rows: the work of a trial, without Ray.
 
-Whatever goes wrong with a run becomes a row of the ledger that says so; a run that ended before is left alone, so that
-an execution may be repeated after any crash.
+Whatever goes wrong with a run becomes a row of the ledger that says so; runs that ended before are left alone, so that
+an execution may be repeated after any crash. The rows of a pack are committed together, at its end: one part per pack
+keeps the files few, and what a crash loses until then is bounded by checkpoints.
 """
 
 from __future__ import annotations
 
-import dataclasses
+import gc
 import logging
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+import time
+import traceback
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
-from models.bodies import Architecture
 from models.weights import OfflineError
-from study.bodies import BodySource, MissingBody, load_body
-from study.errors import one_line
+from study import checkpoints
+from study.attempt import Attempt, Engine, MakeEngine, Row
+from study.bodies import MissingBody
+from study.checkpoints import Checkpoint
+from study.errors import StorageError, one_line
+from study.exhaustion import is_out_of_memory
 from study.ledger import Ledger
-from study.ledger_schema import FINAL
-from study.measurements import Evaluated, Measurement
+from study.origin import Origin
 from study.packing import Pack
-from study.provenance import device_name, versions
-from study.spec import RunSpec, canonical_json
-from study.training import train
+from study.spec import RunSpec
+from study.training import Training
+from tasks.base import Task
 from tasks.catalogue import make_task
 from tasks.files import MissingData
 
@@ -45,25 +50,16 @@ FAILURES = (
 )
 """What faulty code, data or hardware raises; RuntimeError holds torch's errors. Interrupts end the trial."""
 _MAX_ERROR_LENGTH = 500
+_COMMIT_PAUSES_SECONDS = (1.0, 2.0, 4.0, 8.0, 16.0)
+"""Before each further try to commit what was trained: a disk may be given room, a network may come back."""
+_LEAST_SECONDS = 5.0
+"""Less work than this is not worth a checkpoint when a trial is stopped."""
 
 _logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Origin:
-    """What a row says about the machine and the code, and where its bodies lie.
-
-    Attributes:
-        revision: git revision of the code that was launched.
-        device: where to train.
-        sources: run id -> body of our own that the run needs.
-        body_errors: body key -> why that body could not be made.
-    """
-
-    revision: str | None
-    device: torch.device
-    sources: Mapping[str, BodySource] = field(default_factory=dict)
-    body_errors: Mapping[str, str] = field(default_factory=dict)
+class CommitFailed(Exception):
+    """What was trained cannot be committed, although it was tried for a while; the message says where and why."""
 
 
 @dataclass
@@ -76,6 +72,7 @@ class Tally:
         fraction: share of the steps that are done.
         best_valid_accuracy: of the runs that ended in this execution, 0 while there is none.
         error: why the last run failed that did; empty while none has.
+        note: how it stands, in words; empty where that says no more than the numbers.
     """
 
     total: int
@@ -85,10 +82,15 @@ class Tally:
     fraction: float = 0.0
     best_valid_accuracy: float = 0.0
     error: str = ""
+    note: str = ""
 
 
-Train = Callable[..., Iterator[Measurement]]
-_Rows = list[dict[str, Any]]
+@dataclass(frozen=True)
+class _Failure:
+    """Why runs could not be trained together, and what of: something they share, memory, or one of them."""
+
+    reason: str
+    kind: Literal["shared", "memory", "other"]
 
 
 class Execution:
@@ -98,94 +100,135 @@ class Execution:
         pack: what to train.
         ledger: where its rows go.
         origin: machine and code.
-        train: the training engine.
+        make_engine: the training engine.
     """
 
-    def __init__(self, pack: Pack, *, ledger: Ledger, origin: Origin, train: Train = train) -> None:
-        self._pack, self._ledger, self._origin, self._train = pack, ledger, origin, train
+    def __init__(self, pack: Pack, *, ledger: Ledger, origin: Origin, make_engine: MakeEngine = Training) -> None:
+        self._pack, self._ledger, self._origin, self._make_engine = pack, ledger, origin, make_engine
+        self._attempt: Attempt | None = None
+        self._num_steps_done = 0
         self.tally = Tally(total=len(pack.runs))
 
     def steps(self) -> Iterator[None]:
-        """Work, pausing after each measurement; whoever iterates may look at `tally` and report."""
-        finished = self._ledger.finished()
-        todo = [run for run in self._pack.runs if finished.get(run.run_id) not in FINAL]
-        self.tally.ended = len(self._pack.runs) - len(todo)
-        if todo:
-            yield from self._attempt(todo)
+        """Work, pausing at each evaluation and every few seconds; whoever iterates may read `tally` and report.
+
+        Raises:
+            CommitFailed: the results of this execution are lost, but for a checkpoint.
+            StorageError: the ledger cannot be read.
+        """
+        yield from self._train(self._pack.runs)
         self.tally.fraction = 1.0
 
-    def _attempt(self, runs: Sequence[RunSpec]) -> Iterator[None]:
-        """Train runs together; where that fails for no shared reason, each alone, so that only the bad one fails."""
-        started_at = datetime.now(UTC)
-        try:
-            rows, curves = yield from self._measured(runs)
-        except (*_EXPECTED, *FAILURES) as error:
-            if len(runs) > 1 and not isinstance(error, _EXPECTED):
-                _logger.warning("pack %s failed (%s); its runs go on alone", self._pack.pack_id, error)
-                for run in runs:
-                    yield from self._attempt([run])
-                return
-            _logger.warning("run %s failed", runs[0].run_id, exc_info=error)
-            rows, curves = [failed_row(run, _reason(error)) for run in runs], []
-            self.tally.error = rows[0]["error"]
-        self._commit(runs, rows, curves, started_at)
+    def stop(self) -> None:
+        """Keep what was done since the last checkpoint; to be called during a pause, if no other step follows."""
+        if self._attempt is not None:
+            self._attempt.save(least_seconds=min(_LEAST_SECONDS, self._origin.checkpoint_seconds))
 
-    def _measured(self, runs: Sequence[RunSpec]) -> Generator[None, None, tuple[_Rows, _Rows]]:
-        """Rows and curves of runs that trained to their end."""
-        task = make_task(runs[0].task, protocol=runs[0].protocol, args=runs[0].task_args)
-        bodies = {_body_of(run): self._load(run) for run in runs}
-        measurements = self._train(
+    def _train(self, runs: Sequence[RunSpec]) -> Iterator[None]:
+        """Train runs together until each has a row.
+
+        Where memory runs out they are tried in halves; where it fails for another reason that they do not share, each
+        alone, so that only the bad one fails.
+        """
+        if self._ledger.has_results([run.run_id for run in runs]):
+            checkpoints.remove(self._ledger.storage, Pack(tuple(runs)).pack_id)
+            self._count(runs, [])
+            return
+        started_at = datetime.now(UTC)
+        failure = yield from self._tried(runs)
+        if failure is None:
+            return
+        if len(runs) == 1 or failure.kind == "shared":
+            rows = [failed_row(run, failure.reason) for run in runs]
+            self.tally.error = rows[0]["error"]
+            yield from self._commit(runs, rows, [], started_at)
+            return
+        _free_memory(self._origin.device)
+        size = (len(runs) + 1) // 2 if failure.kind == "memory" else 1
+        _logger.warning("pack %s goes on in packs of %d: %s", self._pack.pack_id, size, failure.reason)
+        for start in range(0, len(runs), size):
+            yield from self._train(runs[start : start + size])
+
+    def _tried(self, runs: Sequence[RunSpec]) -> Generator[None, None, _Failure | None]:
+        """Train runs together to their rows, or say why not; afterwards nothing refers to the engine any more."""
+        checkpoint = Checkpoint(
+            Pack(tuple(runs)),
+            storage=self._ledger.storage,
+            stamp=self._origin.stamp(runs),
+            period_seconds=self._origin.checkpoint_seconds,
+        )
+        try:
+            task = make_task(runs[0].task, protocol=runs[0].protocol, args=runs[0].task_args)
+            attempt = Attempt(runs, make=lambda: self._engine(runs, task), checkpoint=checkpoint)
+            self._attempt = attempt
+            for _ in attempt.steps():
+                self._tell(attempt)
+                yield
+            baselines = {"chance_accuracy": task.chance_accuracy, "floor_accuracy": task.floor_accuracy}
+        except StorageError:
+            raise  # the ledger's place, and no fault of these runs
+        except (*_EXPECTED, *FAILURES) as error:
+            # As text: a log record that held the exception would hold the engine, and with it the memory.
+            _logger.warning("training %d runs failed: %s", len(runs), "".join(traceback.format_exception(error)))
+            checkpoint.remove()
+            kind = "shared" if isinstance(error, _EXPECTED) else "memory" if is_out_of_memory(error) else "other"
+            return _Failure(one_line(_reason(error)), kind)
+        finally:
+            self._attempt = None
+        rows = [row | baselines for row in attempt.rows]
+        yield from self._commit(runs, rows, attempt.curves, attempt.started_at)
+        checkpoint.remove()
+        return None
+
+    def _engine(self, runs: Sequence[RunSpec], task: Task) -> Engine:
+        storage = self._ledger.storage
+        bodies = {_body_of(run): self._origin.load_body(run, storage) for run in runs}
+        return self._make_engine(
             runs,
             task=task,
             architecture=bodies[_body_of(runs[0])][0],
             bodies=[bodies[_body_of(run)][1] for run in runs],
             device=self._origin.device,
         )
-        specs = {run.run_id: run for run in runs}
-        rows: _Rows = []
-        curves: _Rows = []
+
+    def _tell(self, attempt: Attempt) -> None:
         num_steps = sum(run.num_steps for run in self._pack.runs)
-        before, done = self.tally.fraction, dict.fromkeys(specs, 0)
-        for measurement in measurements:
-            if isinstance(measurement, Evaluated):
-                curves.append(dataclasses.asdict(measurement))
-                done[measurement.run_id] = measurement.step
-            else:
-                ended_at = datetime.now(UTC)
-                spec = specs[measurement.run_id]
-                rows.append({**spec.as_columns(), **dataclasses.asdict(measurement), "ended_at": ended_at})
-                done[measurement.run_id] = spec.num_steps
-                self.tally.best_valid_accuracy = max(
-                    self.tally.best_valid_accuracy, measurement.best_valid_accuracy or 0.0
-                )
-            self.tally.fraction = min(1.0, before + sum(done.values()) / num_steps)
-            yield
-        assert len(rows) == len(runs), "training ended before its runs did"
-        baselines = {"chance_accuracy": task.chance_accuracy, "floor_accuracy": task.floor_accuracy}
-        return [row | baselines for row in rows], curves
+        self.tally.fraction = min(1.0, (self._num_steps_done + attempt.num_steps_done) / num_steps)
+        self.tally.best_valid_accuracy = max(self.tally.best_valid_accuracy, attempt.best_valid_accuracy)
 
-    def _load(self, run: RunSpec) -> tuple[Architecture, dict[str, torch.Tensor]]:
-        source = self._origin.sources.get(run.run_id)
-        if source is not None and source.key in self._origin.body_errors:
-            raise MissingBody(f"the {source.name} could not be made: {self._origin.body_errors[source.key]}")
-        return load_body(run, self._ledger.storage, source)
+    def _commit(
+        self, runs: Sequence[RunSpec], rows: Sequence[Row], curves: Sequence[Row], started_at: datetime
+    ) -> Iterator[None]:
+        """Commit one row per run, pausing as long as the ledger's place fails."""
+        columns = {run.run_id: run.as_columns() | self._origin.columns(run) for run in runs}
+        shared = {"pack_size": len(runs), "started_at": started_at}
+        whole = [{**columns[row["run_id"]], **shared, **row} for row in rows]
+        for pause in (*_COMMIT_PAUSES_SECONDS, None):
+            try:
+                self._ledger.append(whole, curves, self._pack.pack_id)
+                break
+            except StorageError as error:
+                if pause is None:
+                    raise CommitFailed(one_line(error)) from None
+                _logger.warning("not committed, will be tried again: %s", error)
+            until = time.monotonic() + pause
+            while time.monotonic() < until:
+                time.sleep(min(1.0, pause))
+                yield
+        self._count(runs, rows)
 
-    def _commit(self, runs: Sequence[RunSpec], rows: _Rows, curves: _Rows, started_at: datetime) -> None:
-        shared = {
-            "device": device_name(self._origin.device),
-            "pack_size": len(runs),
-            "git_revision": self._origin.revision,
-            "versions": canonical_json(versions()),
-            "started_at": started_at,
-        }
-        sources = self._origin.sources
-        keys = {run.run_id: sources[run.run_id].key if run.run_id in sources else None for run in runs}
-        self._ledger.append(
-            [{**shared, **row, "body_key": keys[row["run_id"]]} for row in rows], curves, self._pack.pack_id
-        )
-        self.tally.ended += len(rows)
+    def _count(self, runs: Sequence[RunSpec], rows: Sequence[Row]) -> None:
+        self._num_steps_done += sum(run.num_steps for run in runs)
+        self.tally.ended += len(runs)
         self.tally.failed += sum(row["status"] == "failed" for row in rows)
         self.tally.diverged += sum(row["status"] == "diverged" for row in rows)
+
+
+def _free_memory(device: torch.device) -> None:
+    """Whatever the last attempt still holds, before a smaller one begins."""
+    gc.collect()
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
 
 
 def failed_row(run: RunSpec, reason: str) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from study.bodies import BodySource
+from study.checkpoints import PERIOD_SECONDS
 from study.ledger import Ledger
 from study.packing import Pack
 from study.provenance import git_revision
@@ -27,12 +28,14 @@ class Launch:
         flops: run id -> operations, by which the longest come first and the remaining time is estimated.
         sources: run id -> body of our own that the run needs.
         body_errors: body key -> why that body could not be made.
+        checkpoint_seconds: between two checkpoints of a pack.
     """
 
     ledger: Ledger
     flops: Mapping[str, float] = field(default_factory=dict)
     sources: Mapping[str, BodySource] = field(default_factory=dict)
     body_errors: Mapping[str, str] = field(default_factory=dict)
+    checkpoint_seconds: float = PERIOD_SECONDS
 
 
 def run_round(launch: Launch, bodies: Sequence[BodySource], packs: Sequence[Pack]) -> dict[str, str]:
@@ -61,7 +64,7 @@ def num_gpus() -> int:
 def _fit(launch: Launch, work: Sequence[Pack | BodySource]) -> dict[str, str]:
     import ray
 
-    from study import trainable
+    from study import trainable, trials
     from study.progress import Board
 
     bodies = [each for each in work if isinstance(each, BodySource)]
@@ -76,11 +79,18 @@ def _fit(launch: Launch, work: Sequence[Pack | BodySource]) -> dict[str, str]:
         total=sum(len(pack.runs) for pack in packs) if packs else len(bodies),
         uncounted=len(bodies) if packs else 0,
     )
-    died = trainable.fit(
+    died = trials.fit(
         trainable.StudyTrial,
-        trainable.Job(launch.ledger.uri, git_revision(), work, dict(launch.sources), dict(launch.body_errors)),
+        trainable.Job(
+            launch.ledger.uri,
+            git_revision(),
+            work,
+            launch.sources,
+            launch.body_errors,
+            checkpoint_seconds=launch.checkpoint_seconds,
+        ),
         cpus=[min(_MAX_BODY_THREADS, threads) if isinstance(each, BodySource) else 1 for each in work],
-        gpus=num_gpus(),
+        gpus=[num_gpus() for _ in work],
         max_failures=MAX_FAILURES,
         board=board,
     )

@@ -26,6 +26,8 @@ from study.spec import Features, RunSpec
 from tasks.base import Batch, Split, Task
 
 _NEVER = torch.iinfo(torch.int64).max
+_PAUSE_SECONDS = 2.0
+"""Updates are made about this long without a pause."""
 
 
 class Training:
@@ -86,20 +88,32 @@ class Training:
         self._sums = torch.zeros(2, len(runs), dtype=master_dtype, device=device)
 
     def rounds(self) -> Iterator[list[Measurement]]:
-        """Train to the end, one list of measurements per evaluation; after each, `state_dict` may be taken."""
+        """Train to the end: what each evaluation measured, and an empty list every few seconds in between.
+
+        After each list from the second on, `state_dict` may be taken.
+        """
         if self.step == 0:
             yield self._evaluate()
         while self.runs:
-            ended = self._finish()
-            if ended:
-                yield ended
+            # A state that was taken between two evaluations continues in between.
+            if any(run.is_due(self.step) for run in self.runs):
+                ended = self._finish()
+                if ended:
+                    yield ended
             if self.runs:
-                self.advance(self._next_stop() - self.step)
+                every = self.runs[0].spec.eval_every_steps
+                yield from self._approach(min((self.step // every + 1) * every, *(r.spec.num_steps for r in self.runs)))
                 yield self._evaluate()
 
-    def _next_stop(self) -> int:
-        every = self.runs[0].spec.eval_every_steps
-        return min((self.step // every + 1) * every, *(run.spec.num_steps for run in self.runs))
+    def _approach(self, stop: int) -> Iterator[list[Measurement]]:
+        """Updates up to a step, with pauses."""
+        num_steps = 1
+        while self.step < stop:
+            started = time.perf_counter()
+            self.advance(min(num_steps, stop - self.step))
+            num_steps = max(1, round(num_steps * _PAUSE_SECONDS / (time.perf_counter() - started)))
+            if self.step < stop:
+                yield []
 
     def advance(self, num_steps: int) -> None:
         """That many updates of every run, without evaluation."""
@@ -234,17 +248,3 @@ class Training:
         self.optimiser.load_state_dict(state["optimiser"])
         self.dropout.load_state_dict(state["dropout"])
         self.normals.load_state_dict(state["normals"])
-
-
-def train(
-    runs: Sequence[RunSpec],
-    *,
-    task: Task,
-    architecture: Architecture,
-    bodies: Sequence[State],
-    device: torch.device,
-) -> Iterator[Measurement]:
-    """`Training.rounds`, one measurement at a time."""
-    training = Training(runs, task=task, architecture=architecture, bodies=bodies, device=device)
-    for measurements in training.rounds():
-        yield from measurements

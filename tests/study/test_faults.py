@@ -13,7 +13,8 @@ from study.execution import Tally
 from study.ledger import Ledger
 from study.progress import Board
 from study.spec import RunSpec
-from study.trainable import Job, StudyTrial, fit
+from study.trainable import Job, StudyTrial
+from study.trials import fit
 
 # Workers cannot import test modules: the trials below travel by value.
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
@@ -74,6 +75,9 @@ class Meeting:
             assert time.monotonic() < until, "nobody else came"
             time.sleep(0.05)
         return iter(())
+
+    def stop(self) -> None:
+        pass
 
 
 class MeetingTrial(StudyTrial):
