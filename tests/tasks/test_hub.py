@@ -4,7 +4,6 @@ import io
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 import torch
 
@@ -15,27 +14,6 @@ from tasks.images import Mnist
 datasets = pytest.importorskip("datasets")
 image_module = pytest.importorskip("PIL.Image")
 CPU = torch.device("cpu")
-
-
-@pytest.fixture
-def repository(data_folder, monkeypatch):
-    """Write splits of tables as a data set repository; needs neither network nor hub cache."""
-    monkeypatch.chdir(data_folder)
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", data_folder / "cache")
-    datasets.disable_progress_bars()
-
-    def write(name, configuration, tables):
-        folder = data_folder / name
-        folder.mkdir(parents=True)
-        lines = ["---", "configs:", f"- config_name: {configuration}", "  data_files:"]
-        for split, table in tables.items():
-            pq.write_table(table, folder / f"{split}.parquet")
-            lines += [f"  - split: {split}", f"    path: {split}.parquet"]
-        (folder / "README.md").write_text("\n".join([*lines, "---", ""]))
-
-    yield write
-    datasets.enable_progress_bars()
 
 
 def png(image):
