@@ -1,4 +1,5 @@
 import io
+import json
 
 import pytest
 from rich.console import Console
@@ -60,3 +61,34 @@ def test_a_terminal_gets_a_live_line(clock):
     with board.shown():
         board.update(0, Part(ended=2, failed=0, fraction=1.0, error=""))
     assert "2 of 4 runs" in text.getvalue()
+
+
+def test_the_pace_is_that_of_the_last_minutes(clock):
+    board = Board(
+        "runs", work=[600e9, 600e9], total=20, members=[["a"], ["b", "c"]], console=Console(file=io.StringIO())
+    )
+    assert board.snapshot()["ended_per_minute"] is None
+    with board.shown():
+        for second in range(1, 601):
+            clock[0] += 1
+            # Ten runs in the first minute, then one a minute.
+            ended = 10 if second >= 60 else 0
+            board.update(0, Part(ended + max(0, second // 60 - 1), 0, second / 1000, error="", diverged=1))
+            board.update(1, Part(0, 0, 0.0, error="", gpu_memory_bytes=7))
+    state = board.snapshot()
+    assert state["ended_per_minute"] == pytest.approx(1, rel=0.25)  # 1.9 over the whole time
+    assert state["flops_per_second"] == pytest.approx(600e9 / 1000, rel=0.01)
+    assert (state["ended"], state["diverged"], state["trials_at_work"], state["run_ids"]) == (19, 1, 1, ["a"])
+    # The second part has not begun, so its memory is nobody's.
+    assert state["gpu_memory_bytes"] is None and json.dumps(state, allow_nan=False)
+
+
+def test_the_line_says_pace_and_memory_where_there_are_any(clock):
+    text = io.StringIO()
+    board = _board(text)
+    with board.shown():
+        clock[0] += 60
+        board.update(0, Part(2, 0, 0.5, error="", diverged=1, gpu_memory_bytes=3 << 30))
+    assert "1 diverged" in text.getvalue() and text.getvalue().endswith(
+        "2 runs/min, 0.00833FLOP/s, 3.0 GiB of GPU memory\n"
+    )
