@@ -36,7 +36,7 @@ INITS = {
     "bit-memory": "pretrained on the Bit Memory task (paper section 3.2)",
     "dyck": "pretrained on brackets of 64 types whose nestings interleave (Hu et al. 2025); dyck:8 for 8 types",
     "cellular-automata": "pretrained on elementary rule 110 (Zhang et al. 2024); cellular-automata:30 for rule 30",
-    "random": "N(0, 0.02) for every matrix, norms at 1 and 0: transformers 4.1.1, the paper's library; T5, LSTM: their own",
+    "random": "N(0, 0.02) for every matrix, norms at 1 and 0: transformers 4.1.1, the paper's (T5, LSTM: their own)",
     "random-scaled": "as random, residual projections scaled by 1/sqrt(2 * layers): today's transformers",
     "statistics": "normal values with each tensor's mean and deviation in the language body (paper table 9)",
     "shuffled": "the language body's values permuted within each tensor; shuffled:vision: of another body",
