@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from study.errors import UserError, one_line
 
 ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -24,6 +27,9 @@ _FORWARDED = ("STUDY_DATA", "HF_HOME", "HF_HUB_OFFLINE")
 _PACKAGES = ("study", "tasks", "models")
 _OBJECT_STORE_BYTES = 256 << 20
 """Shared memory of a private runtime: it carries specifications only."""
+_LOOK_SECONDS = 2.0
+
+_logger = logging.getLogger(__name__)
 
 
 @contextmanager
@@ -34,7 +40,7 @@ def connected(address: str | None) -> Iterator[None]:
         address: of a cluster, "auto" for the one of this machine, None for a private runtime.
 
     Raises:
-        ConnectionError: there is no cluster at the address.
+        UserError: there is no cluster at the address.
     """
     os.environ.update(ENVIRONMENT)
     import ray
@@ -59,11 +65,35 @@ def connected(address: str | None) -> Iterator[None]:
             "py_modules": [str(root / package) for package in _PACKAGES],
             "env_vars": ENVIRONMENT | forwarded,
         }
-        ray.init(address=address, runtime_env=runtime_env, logging_level=logging.ERROR, log_to_driver=False)
+        try:
+            ray.init(address=address, runtime_env=runtime_env, logging_level=logging.ERROR, log_to_driver=False)
+        except (ConnectionError, ValueError) as error:
+            raise UserError(
+                f"no Ray cluster at '{one_line(address)}', or it has another token: start one, or leave --address out"
+            ) from error
     try:
+        if address is not None:
+            _await_worker()
         yield
     finally:
         ray.shutdown()
+
+
+def _await_worker() -> None:
+    """Wait for a node that works: an autoscaling cluster may begin with its head alone.
+
+    What the first one has decides how packs are cut and whether they ask for a GPU.
+    """
+    import ray
+    from ray.autoscaler import sdk
+
+    if ray.cluster_resources().get("CPU", 0) > 0:
+        return
+    _logger.warning("the cluster has no processors yet: waiting for its first worker")
+    sdk.request_resources(num_cpus=1)
+    while not ray.cluster_resources().get("CPU", 0) > 0:
+        time.sleep(_LOOK_SECONDS)
+    sdk.request_resources(bundles=[])  # otherwise a worker would be kept after the work
 
 
 def available_cpus() -> int:
