@@ -12,7 +12,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from study.packing import Pack
+from study.packing import Pack, pack_id_of
 from study.state_file import StateFile
 from study.storage import Storage
 
@@ -74,13 +74,13 @@ def unfinished(storage: Storage) -> dict[str, list[str]]:
     """Run ids of every pack of which there may be a state, in the order of its runs, by pack id."""
     found = {}
     for name in storage.names(_FOLDER):
-        if name.endswith(".json"):
-            try:
-                ids = json.loads(storage.read(f"{_FOLDER}/{name}"))
-            except (FileNotFoundError, ValueError):
-                continue
-            if isinstance(ids, list):
-                found[name.removesuffix(".json")] = [str(run_id) for run_id in ids]
+        try:
+            ids = json.loads(storage.read(f"{_FOLDER}/{name}")) if name.endswith(".json") else None
+        except (FileNotFoundError, ValueError):
+            continue
+        # What is no list of this pack's runs says nothing of them.
+        if isinstance(ids, list) and pack_id_of(map(str, ids)) == name.removesuffix(".json"):
+            found[name.removesuffix(".json")] = ids
     return found
 
 

@@ -13,14 +13,19 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from study.cluster import connected
+from study.driver_lock import sole_driver
 from study.ledger import Ledger
-from study.packing import Device, Pack, make_packs
+from study.ledger_schema import FINAL
+from study.packing import Pack, make_packs
 from study.provenance import manifest
 from study.spec import RunSpec
 from study.storage import absolute
 
 if TYPE_CHECKING:
     from study.rounds import Launch
+
+_MAX_ROUNDS = 8
+"""Further rounds for packs whose worker died: enough to halve a pack of 32 down to its runs, and for machines to go."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +53,7 @@ def run_grid(
     out: str,
     address: str | None = None,
     retry_failed: bool = False,
+    checkpoint_seconds: float | None = None,
     grid_name: str = "",
     command: str = "",
 ) -> LaunchSummary:
@@ -58,32 +64,44 @@ def run_grid(
         out: local folder or URI of the ledger.
         address: of a Ray cluster ("auto" for the one of this machine); None starts a private one here.
         retry_failed: also train the runs that failed before.
+        checkpoint_seconds: between two states of a pack that takes longer than that; a minute by default.
         grid_name, command: what was asked for, kept in OUT/manifest/.
 
     Raises:
-        UserError, ValueError: a task's argument, the ledger's place, or damaged data; nothing was run.
+        UserError, ValueError: a task's argument, the ledger's place, damaged data, or another driver: nothing was run;
+            or the ledger's place failed later: what was committed is safe.
         KeyboardInterrupt: after a clean stop; the same command continues.
     """
     started = time.monotonic()
     specs = list({spec.run_id: spec for spec in specs}.values())
     ledger = Ledger(absolute(out))
-    finished = ledger.finished()
-    todo = [spec for spec in specs if finished.get(spec.run_id) in ((None, "failed") if retry_failed else (None,))]
+    endings = (None, "failed") if retry_failed else (None,)
+    todo = _todo(specs, ledger, endings)
     num_packs = 0
     if todo:
         launch, unreachable = _prepare(ledger, todo)
+        if checkpoint_seconds is not None:
+            launch = replace(launch, checkpoint_seconds=checkpoint_seconds)
         ledger.prepare()
-        path, document = manifest(specs, grid_name=grid_name, command=command)
-        ledger.storage.commit(path, document)
-        _record_unreachable(ledger, todo, unreachable)
-        if reachable := [spec for spec in todo if spec.init not in unreachable]:
-            with connected(address):
-                num_packs = _run(launch, reachable)
-        ledger.compact()
+        with sole_driver(ledger.storage):
+            todo = _todo(todo, ledger, endings)  # a driver that has just ended may have done some
+            path, document = manifest(specs, grid_name=grid_name, command=command)
+            ledger.storage.commit(path, document)
+            _record_unreachable(ledger, todo, unreachable)
+            if reachable := [spec for spec in todo if spec.init not in unreachable]:
+                with connected(address):
+                    num_packs = _run(launch, reachable)
+            _forget_finished(ledger)
+            ledger.compact()
     finished = ledger.finished()
     counts = Counter(finished.get(spec.run_id, "missing") for spec in specs)
     numbers = {status: counts[status] for status in ("done", "failed", "diverged", "missing")}
     return LaunchSummary(**numbers, packs=num_packs, wall_seconds=time.monotonic() - started)
+
+
+def _todo(specs: Sequence[RunSpec], ledger: Ledger, endings: Sequence[str | None]) -> list[RunSpec]:
+    finished = ledger.finished()
+    return [spec for spec in specs if finished.get(spec.run_id) in endings]
 
 
 def _prepare(ledger: Ledger, todo: Sequence[RunSpec]) -> tuple[Launch, dict[str, str]]:
@@ -99,7 +117,7 @@ def _prepare(ledger: Ledger, todo: Sequence[RunSpec]) -> tuple[Launch, dict[str,
 
     unreachable = preflight.unreachable(todo, with_weights=True)
     todo = [spec for spec in todo if spec.init not in unreachable]
-    flops = {priced.run.run_id: priced.train_flops + priced.eval_flops for priced in preflight.resolve(todo)}
+    priced = {each.run.run_id: each for each in preflight.resolve(todo)}
     preflight.check_checkpoints(todo)
     for run in {(spec.task, spec.protocol, spec.task_args): spec for spec in todo}.values():
         try:
@@ -107,7 +125,13 @@ def _prepare(ledger: Ledger, todo: Sequence[RunSpec]) -> tuple[Launch, dict[str,
         except MissingData:
             continue
     sources = {run.run_id: source for run in todo if (source := bodies.resolve(run)) is not None}
-    return Launch(ledger, flops, sources), unreachable
+    launch = Launch(
+        ledger,
+        flops={run_id: each.train_flops + each.eval_flops for run_id, each in priced.items()},
+        footprints={run_id: each.footprint for run_id, each in priced.items()},
+        sources=sources,
+    )
+    return launch, unreachable
 
 
 def _record_unreachable(ledger: Ledger, todo: Sequence[RunSpec], reasons: Mapping[str, str]) -> None:
@@ -119,16 +143,16 @@ def _record_unreachable(ledger: Ledger, todo: Sequence[RunSpec], reasons: Mappin
 
 
 def _run(launch: Launch, todo: Sequence[RunSpec]) -> int:
-    """Make the bodies that are lacking and train runs until each has a row; returns the number of packs.
+    """Make the bodies that are lacking and train runs until each has a row; returns the number of packs trained.
 
-    What needs no lacking body is trained while those are made. Runs whose worker died again and again are tried once
-    more, each alone, so that the one that kills it takes no other along; a run that dies alone gets a row that says so.
+    What needs no lacking body is trained while those are made. Runs whose worker died again and again are tried in
+    further rounds (`study.retries`); one that dies alone gets a row that says so.
     """
-    from study.bodies import has_body
-    from study.rounds import num_gpus, run_round
+    from study.body_store import has_body
+    from study.retries import again
+    from study.rounds import run_round
 
-    device: Device = "cuda" if num_gpus() else "cpu"
-    packs = make_packs(todo, device=device)
+    packs = _packs(launch, todo)
     needed = {source.key: source for source in launch.sources.values()}
     lacking = {key: source for key, source in needed.items() if not has_body(launch.ledger.storage, key)}
     ready = [pack for pack in packs if not _keys(launch, pack) & lacking.keys()]
@@ -137,14 +161,38 @@ def _run(launch: Launch, todo: Sequence[RunSpec]) -> int:
     launch = replace(launch, body_errors={key: errors[key] for key in lacking if key in errors})
     errors |= run_round(launch, [], waiting) if waiting else {}
     num_packs = len(packs)
-    finished = launch.ledger.finished()
-    lost = [run for pack in packs for run in pack.runs if run.run_id not in finished]
-    if lost and len(packs) < len(todo):
-        packs = make_packs(lost, device=device, max_size=1)
+    for _ in range(_MAX_ROUNDS):
+        _record_lost(launch, packs, errors)
+        packs = again(packs, launch.ledger.finished(), errors)
+        if not packs:
+            break
         errors = run_round(launch, [], packs)
         num_packs += len(packs)
-    _record_lost(launch, packs, errors)
     return num_packs
+
+
+def _packs(launch: Launch, todo: Sequence[RunSpec]) -> list[Pack]:
+    """Packs for this cluster; where an earlier launch left a state its pack is made again, so that it can go on."""
+    from study.capacity import capacity
+    from study.checkpoints import unfinished
+    from study.retries import adopted
+
+    offer = capacity()
+    packs = adopted(todo, unfinished(launch.ledger.storage))
+    taken = {run.run_id for pack in packs for run in pack.runs}
+    rest = [run for run in todo if run.run_id not in taken]
+    memory_bytes = offer.trial_bytes
+    return packs + make_packs(rest, device=offer.device, footprints=launch.footprints, memory_bytes=memory_bytes)
+
+
+def _forget_finished(ledger: Ledger) -> None:
+    """Remove the states of packs all of whose runs have a result: they were trained in another company."""
+    from study import checkpoints
+
+    finished = ledger.finished()
+    for pack_id, ids in checkpoints.unfinished(ledger.storage).items():
+        if all(finished.get(run_id) in FINAL for run_id in ids):
+            checkpoints.remove(ledger.storage, pack_id)
 
 
 def _keys(launch: Launch, pack: Pack) -> set[str]:
@@ -153,12 +201,13 @@ def _keys(launch: Launch, pack: Pack) -> set[str]:
 
 
 def _record_lost(launch: Launch, packs: Sequence[Pack], errors: Mapping[str, str]) -> None:
-    """A row for each run that died alone."""
+    """A row for each run that died alone, and not because its machine went."""
     from study.execution import failed_row
+    from study.retries import is_node_loss
 
     finished = launch.ledger.finished()
     for pack in packs:
         (run, *others) = pack.runs
-        if run.run_id not in finished and not others:
-            reason = errors.get(pack.pack_id, "its trial ended without a row")
+        reason = errors.get(pack.pack_id, "its trial ended without a row")
+        if run.run_id not in finished and not others and not is_node_loss(reason):
             launch.ledger.append([failed_row(run, reason)], [], pack.pack_id)

@@ -15,6 +15,7 @@ from models.hub import OfflineError, locate
 from models.weights import checkpoint_architecture, load_checkpoint
 from study.assemble import cost_of
 from study.errors import UserError, one_line
+from study.packing import Footprint
 from study.spec import RunSpec, TaskArgs
 from tasks.base import Task
 from tasks.catalogue import make_task
@@ -46,6 +47,12 @@ class Priced:
     def eval_flops(self) -> float:
         """Operations of all evaluations."""
         return self.cost.forward_flops / self.run.batch_size * self.num_eval_examples
+
+    @property
+    def footprint(self) -> Footprint:
+        """By which packs are sized."""
+        own_bytes = self.cost.activation_bytes + 5 * 4 * self.cost.num_params_trained
+        return Footprint(self.num_tokens, own_bytes, 4 * self.cost.num_params_total)
 
 
 def resolve(runs: Iterable[RunSpec]) -> list[Priced]:

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from study.bodies import BodySource
+from study.capacity import Capacity, capacity
 from study.checkpoints import PERIOD_SECONDS
 from study.ledger import Ledger
-from study.packing import Pack
+from study.packing import Footprint, Pack, gpu_share, pack_bytes
 from study.provenance import git_revision
-from study.running import told
 
 MAX_FAILURES = 2
 """Lost workers that a trial survives, each time from its start."""
@@ -27,6 +27,7 @@ class Launch:
     Attributes:
         ledger: where rows and bodies go.
         flops: run id -> operations, by which the longest come first and the remaining time is estimated.
+        footprints: run id -> what it takes, by which packs and parts of GPUs are sized.
         sources: run id -> body of our own that the run needs.
         body_errors: body key -> why that body could not be made.
         checkpoint_seconds: between two checkpoints of a pack.
@@ -34,6 +35,7 @@ class Launch:
 
     ledger: Ledger
     flops: Mapping[str, float] = field(default_factory=dict)
+    footprints: Mapping[str, Footprint] = field(default_factory=dict)
     sources: Mapping[str, BodySource] = field(default_factory=dict)
     body_errors: Mapping[str, str] = field(default_factory=dict)
     checkpoint_seconds: float = PERIOD_SECONDS
@@ -49,28 +51,20 @@ def run_round(launch: Launch, bodies: Sequence[BodySource], packs: Sequence[Pack
         *sorted(bodies, key=lambda source: source.recipe.num_steps, reverse=True),
         *sorted(packs, key=lambda pack: _flops(launch, pack), reverse=True),
     ]
+    offer = capacity()
     errors: dict[str, str] = {}
     for first in range(0, len(ordered), _MAX_TRIALS):
-        errors |= _fit(launch, ordered[first : first + _MAX_TRIALS])
+        errors |= _fit(launch, ordered[first : first + _MAX_TRIALS], offer)
     return errors
 
 
-def num_gpus() -> int:
-    """GPUs of one trial: one wherever the cluster has any."""
-    import ray
-
-    return int(ray.cluster_resources().get("GPU", 0) >= 1)
-
-
-def _fit(launch: Launch, work: Sequence[Pack | BodySource]) -> dict[str, str]:
-    import ray
-
+def _fit(launch: Launch, work: Sequence[Pack | BodySource], offer: Capacity) -> dict[str, str]:
     from study import trainable, trials
     from study.progress import Board
 
     bodies = [each for each in work if isinstance(each, BodySource)]
     packs = [each for each in work if isinstance(each, Pack)]
-    threads = max(1, int(ray.cluster_resources().get("CPU", 1)) // max(1, len(bodies)))
+    threads = max(1, offer.num_cpus // max(1, len(bodies)))
     flops = [_flops(launch, pack) for pack in packs]
     # A body weighs as much as the average pack, for want of a better estimate.
     typical = sum(flops) / len(flops) if flops else 1.0
@@ -79,25 +73,32 @@ def _fit(launch: Launch, work: Sequence[Pack | BodySource]) -> dict[str, str]:
         work=[*(typical for _ in bodies), *flops],
         total=sum(len(pack.runs) for pack in packs) if packs else len(bodies),
         uncounted=len(bodies) if packs else 0,
-        members=[*([] for _ in bodies), *([run.run_id for run in pack.runs] for pack in packs)],
     )
-    with told(launch.ledger.storage, board.snapshot):
-        died = trials.fit(
-            trainable.StudyTrial,
-            trainable.Job(
-                launch.ledger.uri,
-                git_revision(),
-                work,
-                launch.sources,
-                launch.body_errors,
-                checkpoint_seconds=launch.checkpoint_seconds,
-            ),
-            cpus=[min(_MAX_BODY_THREADS, threads) if isinstance(each, BodySource) else 1 for each in work],
-            gpus=[num_gpus() for _ in work],
-            max_failures=MAX_FAILURES,
-            board=board,
-        )
+    died = trials.fit(
+        trainable.StudyTrial,
+        trainable.Job(
+            launch.ledger.uri,
+            git_revision(),
+            work,
+            launch.sources,
+            launch.body_errors,
+            checkpoint_seconds=launch.checkpoint_seconds,
+        ),
+        cpus=[min(_MAX_BODY_THREADS, threads) if isinstance(each, BodySource) else 1 for each in work],
+        gpus=[gpus_of(launch, each, offer) for each in work],
+        max_failures=MAX_FAILURES,
+        board=board,
+    )
     return {_name(work[number]): error for number, error in died.items()}
+
+
+def gpus_of(launch: Launch, work: Pack | BodySource, offer: Capacity) -> float:
+    """GPUs of one trial: none without any, a part of one for a pack that leaves room, else one."""
+    if offer.device == "cpu":
+        return 0.0
+    if isinstance(work, BodySource) or work.runs[0].run_id not in launch.footprints:
+        return 1.0
+    return gpu_share(pack_bytes(work.runs, launch.footprints[work.runs[0].run_id]), offer.gpu_bytes)
 
 
 def _name(work: Pack | BodySource) -> str:

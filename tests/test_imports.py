@@ -16,7 +16,15 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("study", "tasks", "models", "analysis")
-RAY = {"study.cluster", "study.launch", "study.rounds", "study.trainable", "study.trials", "study.search"}
+RAY = {
+    "study.cluster",
+    "study.launch",
+    "study.capacity",
+    "study.rounds",
+    "study.trainable",
+    "study.trials",
+    "study.search",
+}
 # Identity, storage and selection of runs: loaded by every command and by the analysis.
 LIGHT = {
     "study.errors", "study.inits", "study.spec", "study.spec_checks", "study.storage", "study.ledger",
@@ -26,8 +34,8 @@ LIGHT = {
 }  # fmt: skip
 # Generators of measurements: no files, no trials.
 MEASURING = {
-    "study.training", "study.pretrain", "study.assemble", "study.batches", "study.optimiser", "study.measurements",
-    "study.cached",
+    "study.training", "study.pretrain", "study.pretraining_model", "study.pretraining_steps", "study.assemble",
+    "study.batches", "study.optimiser", "study.measurements", "study.cached",
 }  # fmt: skip
 HEAVY = ("torch", "transformers", "ray", "pandas", "plotly", "optuna", "sklearn", "scipy", "rich")
 

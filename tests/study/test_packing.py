@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from study.packing import MAX_SIZE, VARYING, Pack, make_packs
+from study.packing import MAX_SIZE, VARYING, Footprint, Pack, gpu_share, make_packs, pack_bytes
 from study.spec import RunSpec
 
 BASE = RunSpec(task="bit-xor", size="nano", init="random", num_steps=100, eval_every_steps=10)
@@ -55,13 +55,45 @@ runs = st.lists(
 
 
 @settings(deadline=None, max_examples=50)
-@given(runs, st.sampled_from(["cpu", "cuda"]), st.none() | st.integers(1, 5))
-def test_every_run_is_packed_once(grid: list[RunSpec], device: str, max_size: int | None) -> None:
-    packs = make_packs(grid, device=device, max_size=max_size)
+@given(runs, st.sampled_from(["cpu", "cuda"]), st.none() | st.integers(0, 60))
+def test_every_run_is_packed_once_within_its_memory(grid: list[RunSpec], device: str, memory: int | None) -> None:
+    footprint = Footprint(num_tokens=10, own_bytes=3, body_bytes=5)
+    options = {"device": device, "footprints": {run.run_id: footprint for run in grid}, "memory_bytes": memory}
+    packs = make_packs(grid, **options)
     assert sorted(run.run_id for pack in packs for run in pack.runs) == sorted(run.run_id for run in grid)
-    assert all(1 <= len(pack.runs) <= (max_size or MAX_SIZE[device]) for pack in packs)
+    assert all(1 <= len(pack.runs) <= MAX_SIZE[device] for pack in packs)
+    if memory is not None:
+        assert all(len(pack.runs) == 1 or pack_bytes(pack.runs, footprint) <= 0.8 * memory for pack in packs)
     assert len({pack.pack_id for pack in packs}) == len(packs)
-    assert make_packs(grid, device=device, max_size=max_size) == packs
+    assert make_packs(grid, **options) == packs
+
+
+def test_a_pack_holds_its_runs_and_each_different_body_once() -> None:
+    footprint = Footprint(num_tokens=10, own_bytes=3, body_bytes=100)
+    shared = [dataclasses.replace(BASE, seed=seed) for seed in range(4)]
+    own = [dataclasses.replace(BASE, seed=seed, body_seed=seed // 2) for seed in range(4)]
+    assert pack_bytes(shared, footprint) == 112 and pack_bytes(own, footprint) == 212
+    footprints = {run.run_id: footprint for run in (*shared, *own)}
+    for grid, sizes in ((shared, [4]), (own, [2, 2])):
+        packs = make_packs(grid, device="cuda", footprints=footprints, memory_bytes=150)
+        assert [len(pack.runs) for pack in packs] == sizes
+
+
+@pytest.mark.parametrize(("num_tokens", "batch_size", "size"), [(10, 16, 8), (120, 4, 4), (64, 16, 4), (512, 4, 1)])
+def test_long_sequences_are_not_packed_on_a_cpu(num_tokens: int, batch_size: int, size: int) -> None:
+    """The shapes of benchmarks/throughput_nano.md, each at the pack size that was fastest or as fast."""
+    grid = [dataclasses.replace(BASE, batch_size=batch_size, seed=seed) for seed in range(8)]
+    footprints = {run.run_id: Footprint(num_tokens, 1, 1) for run in grid}
+    assert len(make_packs(grid, device="cpu", footprints=footprints)[0].runs) == size
+    assert len(make_packs(grid, device="cuda", footprints=footprints)) == 1
+
+
+def test_small_packs_share_a_gpu() -> None:
+    gpu, context = 80 * 2**30, 2**30
+    for num_bytes, sharing in ((1, 4), (2**34 - context, 4), (2**34, 3), (30 * 2**30, 2), (60 * 2**30, 1), (gpu, 1)):
+        share = gpu_share(num_bytes, gpu)
+        assert int(1 / share) == sharing and share * sharing <= 1
+    assert gpu_share(1, None) == 1
 
 
 def test_full_training_stays_alone_on_a_cpu_only() -> None:
@@ -73,8 +105,9 @@ def test_full_training_stays_alone_on_a_cpu_only() -> None:
 
 def test_runs_of_equal_length_share_packs() -> None:
     grid = [dataclasses.replace(BASE, num_steps=100 + 100 * (seed % 2), seed=seed) for seed in range(8)]
-    lengths = [{run.num_steps for run in pack.runs} for pack in make_packs(grid, device="cuda", max_size=4)]
-    assert lengths == [{100}, {200}]
+    footprints = {run.run_id: Footprint(num_tokens=10, own_bytes=1, body_bytes=0) for run in grid}
+    packs = make_packs(grid, device="cuda", footprints=footprints, memory_bytes=5)
+    assert [{run.num_steps for run in pack.runs} for pack in packs] == [{100}, {200}]
 
 
 def test_pack_id_is_that_of_its_runs_in_any_order() -> None:

@@ -1,0 +1,56 @@
+"""What becomes of packs whose worker died: which runs are tried again, and in which company."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+
+from study.packing import Pack
+from study.spec import RunSpec
+
+_NODE_LOSS = ("node has died", "ActorUnavailableError", "node was terminated", "preempt")
+"""In the words of Ray: the machine went, whatever ran on it."""
+
+
+def adopted(todo: Sequence[RunSpec], unfinished: Mapping[str, Sequence[str]]) -> list[Pack]:
+    """Packs of runs to be trained of which an earlier launch left a state: the same runs together continue it.
+
+    Args:
+        todo: the runs.
+        unfinished: run ids by pack id (`study.checkpoints.unfinished`); of packs that overlap the first is taken.
+    """
+    specs = {run.run_id: run for run in todo}
+    return [
+        Pack(tuple(specs.pop(run_id) for run_id in ids))
+        for ids in unfinished.values()
+        if ids and specs.keys() >= set(ids)
+    ]
+
+
+def again(packs: Sequence[Pack], finished: Collection[str], errors: Mapping[str, str]) -> list[Pack]:
+    """Packs for the next round.
+
+    A pack that may have died of its size, or of one of its runs, is tried in halves, so that in the end the one that
+    kills its worker takes no other along; one whose machine went is tried again as it was, and continues its state.
+    A run that died alone is given up.
+
+    Args:
+        packs: of this round.
+        finished: ids of the runs that have a row.
+        errors: how the worker of a pack died, by pack id.
+    """
+    next_packs = []
+    for pack in packs:
+        lost = tuple(run for run in pack.runs if run.run_id not in finished)
+        if not lost:
+            continue
+        if is_node_loss(errors.get(pack.pack_id, "")):
+            next_packs.append(Pack(lost))
+        elif len(pack.runs) > 1:
+            size = (len(pack.runs) + 1) // 2
+            next_packs += [Pack(lost[start : start + size]) for start in range(0, len(lost), size)]
+    return next_packs
+
+
+def is_node_loss(error: str) -> bool:
+    """Whether a worker died because its machine went."""
+    return any(words in error for words in _NODE_LOSS)

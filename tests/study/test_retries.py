@@ -1,0 +1,67 @@
+"""Which runs are tried again after their worker died, and what a cluster offers: arithmetic, no cluster."""
+
+import dataclasses
+import math
+
+from study.bodies import BodySource
+from study.capacity import Capacity, capacity_of
+from study.ledger import Ledger
+from study.packing import Footprint, Pack
+from study.recipes import recipe_for
+from study.retries import adopted, again
+from study.rounds import Launch, gpus_of
+from study.spec import RunSpec
+
+BASE = RunSpec(task="bit-xor", size="nano", init="random", num_steps=100, eval_every_steps=10)
+RUNS = [dataclasses.replace(BASE, seed=seed) for seed in range(8)]
+SIZED = "the worker died: The actor died unexpectedly before finishing this task: SIGKILL, perhaps out of memory"
+GONE = "the worker died: The actor died because its node has died. Node Id: 5f"
+
+
+def seeds(packs: list[Pack]) -> list[list[int]]:
+    return [[run.seed for run in pack.runs] for pack in packs]
+
+
+def test_a_pack_that_kills_its_worker_is_halved_until_the_culprit_is_alone() -> None:
+    packs, culprit, finished, rounds = [Pack(tuple(RUNS))], RUNS[5].run_id, set(), []
+    while packs:
+        finished |= {run.run_id for pack in packs for run in pack.runs if culprit not in map(_id, pack.runs)}
+        packs = again(packs, finished, {pack.pack_id: SIZED for pack in packs})
+        rounds.append(seeds(packs))
+    assert rounds == [[[0, 1, 2, 3], [4, 5, 6, 7]], [[4, 5], [6, 7]], [[4], [5]], []]
+
+
+def _id(run: RunSpec) -> str:
+    return run.run_id
+
+
+def test_a_pack_whose_machine_went_is_tried_as_it_was() -> None:
+    packs = [Pack(tuple(RUNS[:4])), Pack((RUNS[4],)), Pack(tuple(RUNS[5:]))]
+    errors = {packs[0].pack_id: GONE, packs[1].pack_id: GONE}
+    assert seeds(again(packs, {RUNS[0].run_id}, errors)) == [[1, 2, 3], [4], [5, 6], [7]]
+
+
+def test_packs_with_a_state_are_made_again() -> None:
+    ids = [run.run_id for run in RUNS]
+    unfinished = {"a": [ids[6], ids[2]], "b": ids[2:4], "c": [ids[3], "0" * 16], "d": [ids[7]], "e": []}
+    assert seeds(adopted(RUNS, unfinished)) == [[6, 2], [7]]
+
+
+def test_the_scarcest_node_counts() -> None:
+    head = {"memory": 4e9, "object_store_memory": 1e9}
+    nodes = [head, {"CPU": 8.0, "memory": 32e9}, {"CPU": 4.0, "memory": 8e9}]
+    assert capacity_of(nodes, []) == Capacity("cpu", num_cpus=12, host_bytes=2e9, gpu_bytes=None)
+    offer = capacity_of([*nodes, {"CPU": 8.0, "GPU": 2.0, "memory": 64e9}], [80, 40, None])
+    assert (offer.device, offer.num_cpus, offer.trial_bytes) == ("cuda", 20, 40)
+    assert capacity_of([{"CPU": 1.0, "GPU": 1.0}], [None]).trial_bytes is None
+    assert capacity_of([{"CPU": 1.0}], []).trial_bytes == math.inf
+
+
+def test_gpus_of_a_trial_follow_what_it_takes(tmp_path) -> None:
+    pack = Pack(tuple(RUNS))
+    launch = Launch(Ledger(str(tmp_path)), footprints={run.run_id: Footprint(10, 10, 10) for run in RUNS})
+    large = Launch(Ledger(str(tmp_path)), footprints={run.run_id: Footprint(10, 2**34, 10) for run in RUNS})
+    gpu = Capacity("cuda", 8, 1e9, gpu_bytes=80 * 2**30)
+    assert gpus_of(launch, pack, gpu) == 0.25 and gpus_of(large, pack, gpu) == 1
+    assert gpus_of(launch, BodySource("language", recipe_for("language", body="gpt2", size="nano"), None), gpu) == 1
+    assert gpus_of(launch, pack, Capacity("cpu", 8, 1e9, None)) == 0
