@@ -84,7 +84,9 @@ class T5Core(nn.Module):
         buckets = relative_buckets(
             tokens - tokens.unsqueeze(1), num_buckets=self.num_buckets, max_distance=self.max_distance
         )
-        return table(buckets.expand(num_tables, -1, -1)).permute(0, 3, 1, 2).to(hidden.dtype)
+        biases = table(buckets.expand(num_tables, -1, -1)).permute(0, 3, 1, 2)
+        # Fused attention takes a mask whose last axis is dense only.
+        return biases.to(hidden.dtype).contiguous()
 
 
 def relative_buckets(distances: torch.Tensor, *, num_buckets: int, max_distance: int) -> torch.Tensor:
