@@ -6,6 +6,7 @@ import math
 import numbers
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
+from functools import cache
 from typing import Any, TypeVar
 
 from models import BODIES, CHECKPOINT_PREFIX, SIZES, TRAIN_SETS, TRAINABLE, Group
@@ -151,10 +152,12 @@ def train_set(value: Any, body: str) -> str | tuple[Group, ...]:
     return _preset_of(tuple(group for group in Group if group in chosen), body)
 
 
+@cache
 def _preset_of(groups: tuple[Group, ...], body: str) -> str | tuple[Group, ...]:
     return next((name for name in TRAIN_SETS if groups_of(name, body) == groups), groups)
 
 
+@cache
 def groups_of(value: str | tuple[Group, ...], body: str) -> tuple[Group, ...]:
     """The groups of a preset or tuple that the body has, in the order of `Group`."""
     chosen = TRAIN_SETS[value] if isinstance(value, str) else value
