@@ -6,10 +6,11 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from study.bodies import has_body, resolve
+from study.bodies import resolve
+from study.body_store import has_body
 from study.ledger import Ledger
 from study.ledger_schema import STATUSES
-from study.packing import MAX_SIZE, Device, make_packs
+from study.packing import MAX_SIZE, Device, make_packs, pack_bytes
 from study.preflight import Priced
 from study.reply import Reply, duration, quantity, table
 from study.spec import RunSpec
@@ -25,6 +26,8 @@ ACHIEVED: dict[tuple[str, str], tuple[float, float]] = {
     ("gpu", "bf16"): (1e12, 300e12),
 }
 _DEVICES: dict[str, Device] = {"cpu core": "cpu", "gpu": "cuda"}
+_TYPICAL_BYTES: dict[Device, float] = {"cpu": 4e9, "cuda": 80e9}
+"""Memory of a trial that packs are sized for here; `study run` takes that of the machines it finds."""
 
 
 def answer(
@@ -42,6 +45,13 @@ def answer(
     todo = [each for each in priced if each.run.run_id not in finished]
     runs = [*(each.run for each in priced), *(run for run, _ in unpriced)]
     counts = Counter(finished.get(run.run_id, "missing") for run in runs)
+    footprints = {each.run.run_id: each.footprint for each in todo}
+    packs = {
+        device: make_packs(
+            [each.run for each in todo], device=device, footprints=footprints, memory_bytes=_TYPICAL_BYTES[device]
+        )
+        for device in MAX_SIZE
+    }
     document = {
         "grid": grid,
         "runs": len(runs),
@@ -49,9 +59,12 @@ def answer(
         "missing": counts["missing"],
         "train_flops": sum(each.train_flops for each in todo),
         "eval_flops": sum(each.eval_flops for each in todo),
-        "packs": {kind: len(make_packs([each.run for each in todo], device=kind)) for kind in MAX_SIZE},
+        "packs": {device: len(packs[device]) for device in packs},
         "hours": {kind: _hours(todo, kind) for kind in _DEVICES},
-        "pack_memory_bytes": {kind: _memory(todo, kind) for kind in MAX_SIZE},
+        "pack_memory_bytes": {
+            device: max((pack_bytes(pack.runs, footprints[pack.runs[0].run_id]) for pack in packs[device]), default=0)
+            for device in packs
+        },
         "kinds": _kinds(priced),
         "bodies": _bodies(todo, ledger),
         "unreachable": _unreachable(unpriced),
@@ -67,18 +80,6 @@ def _hours(todo: Sequence[Priced], kind: str) -> tuple[float, float]:
         low += (each.train_flops + each.eval_flops) / fastest / 3600
         high += (each.train_flops + each.eval_flops) / slowest / 3600
     return low, high
-
-
-def _memory(todo: Sequence[Priced], device: Device) -> int:
-    """Activations and parameters of the largest pack, with gradient and Adam's two values per trained parameter."""
-    cost_of = {each.run.run_id: each.cost for each in todo}
-    largest = 0
-    for pack in make_packs([each.run for each in todo], device=device):
-        costs = [cost_of[run.run_id] for run in pack.runs]
-        own = sum(cost.activation_bytes + 4 * 3 * cost.num_params_trained for cost in costs)
-        bodies = len({(run.init, run.body_seed) for run in pack.runs})
-        largest = max(largest, own + 4 * bodies * max(cost.num_params_total for cost in costs))
-    return largest
 
 
 def _kinds(priced: Sequence[Priced]) -> list[dict[str, Any]]:
