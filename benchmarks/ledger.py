@@ -47,14 +47,15 @@ import resource, sys, time
 from study.ledger import Ledger
 started = time.perf_counter()
 answer = getattr(Ledger(sys.argv[1]), sys.argv[2])()
-seconds = time.perf_counter() - started
-print(seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, len(answer))
+seconds, used = time.perf_counter() - started, resource.getrusage(resource.RUSAGE_SELF)
+print(seconds, used.ru_utime + used.ru_stime, used.ru_maxrss, len(answer))
 """
 TIMED = """
 import resource, subprocess, sys, time
 started = time.perf_counter()
 subprocess.run(sys.argv[1:], check=True)
-print(time.perf_counter() - started, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+seconds, used = time.perf_counter() - started, resource.getrusage(resource.RUSAGE_CHILDREN)
+print(seconds, used.ru_utime + used.ru_stime, used.ru_maxrss)
 """
 
 
@@ -136,18 +137,18 @@ def measured(*command: str) -> str:
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
-def row(words: str, seconds: float, gib: float, limit: str) -> str:
-    return f"| {words} | {seconds:.1f} | {gib:.2f} | {limit} |"
+def row(words: str, seconds: float, cpu_seconds: float, gib: float, limit: str) -> str:
+    return f"| {words} | {seconds:.1f} | {cpu_seconds:.1f} | {gib:.2f} | {limit} |"
 
 
 def step_row(step: Step, folder: Path, num_runs: int) -> tuple[str, bool]:
     """The line of one step, and whether it kept its limits."""
-    seconds, kib, size = measured(sys.executable, "-c", STEP, str(folder), step.method).split()
+    seconds, cpu_seconds, kib, size = measured(sys.executable, "-c", STEP, str(folder), step.method).split()
     assert step.method == "compact" or int(size) == num_runs, f"{size} rows instead of {num_runs}"
     gib = int(kib) / 2**20
     limits = [f"{step.max_seconds} s" if step.max_seconds else "", f"{step.max_gib} GiB" if step.max_gib else ""]
     kept = float(seconds) <= (step.max_seconds or float("inf")) and gib <= (step.max_gib or float("inf"))
-    return row(step.words, float(seconds), gib, ", ".join(filter(None, limits))), kept
+    return row(step.words, float(seconds), float(cpu_seconds), gib, ", ".join(filter(None, limits))), kept
 
 
 def status_row(folder: Path) -> tuple[str, bool]:
@@ -165,9 +166,9 @@ def status_row(folder: Path) -> tuple[str, bool]:
     command = [sys.executable, "-m", "study", "status", f"{grid}:grid", "--out", str(out), "--json"]
     *_, document, figures = measured(sys.executable, "-c", TIMED, *command).splitlines()
     assert json.loads(document)["done"] == STATUS_RUNS
-    seconds, kib = figures.split()
+    seconds, cpu_seconds, kib = map(float, figures.split())
     words = f"`study status` of {STATUS_RUNS:,} runs with {EVALUATIONS} evaluations each, compacted"
-    return row(words, float(seconds), int(kib) / 2**20, "2 s"), float(seconds) <= 2
+    return row(words, seconds, cpu_seconds, kib / 2**20, "2 s"), seconds <= 2
 
 
 def curves(run_ids: list[str], attempts: list[str]) -> pa.Table:
@@ -192,11 +193,11 @@ def curves(run_ids: list[str], attempts: list[str]) -> pa.Table:
 def header(num_parts: int, num_runs: int) -> list[str]:
     command = shlex.join(["python", "benchmarks/ledger.py", *sys.argv[1:]])
     versions = f"Python {platform.python_version()}, pyarrow {importlib.metadata.version('pyarrow')}"
-    machine = f"{platform.machine()}, {os.cpu_count()} cores (load {os.getloadavg()[0]:.1f} before the first step)"
+    machine = f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} before the first step"
     rows = f"{num_parts * ROWS_PER_PART:,} rows of {len(RUNS)} columns in {num_parts:,} parts, {num_runs:,} runs"
     return [
         "# Ledger", "", f"`{command}`", "", f"{datetime.date.today()}; {machine}; {versions}; {rows}; local disk.", "",
-        "| step | seconds | peak GiB | limit |", "|---|---|---|---|",
+        "| step | seconds | CPU seconds | peak GiB | limit |", "|---|---|---|---|---|",
     ]  # fmt: skip
 
 

@@ -13,6 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from study.errors import place
 from study.spec import RunSpec
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def manifest(specs: Sequence[RunSpec], *, grid_name: str, command: str) -> tuple
     ids = "\n".join(sorted(spec.run_id for spec in specs))
     document = {
         "grid": grid_name,
-        "command": command,
+        "command": place(command),
         "git_revision": git_revision(),
         "versions": versions(),
         "launched_at": datetime.now(UTC).isoformat(timespec="seconds"),

@@ -1,6 +1,7 @@
 """A ledger in an object store: on a local server of the S3 protocol whose answers get lost, late or refused."""
 
 import itertools
+import json
 import random
 import threading
 import time
@@ -12,8 +13,9 @@ import pyarrow.fs
 import pytest
 
 from study import storage_objects
-from study.errors import LedgerWarning, StorageError, UserError
+from study.errors import LedgerWarning, StorageError, UserError, place
 from study.ledger import Ledger
+from study.provenance import manifest
 from study.storage import open_storage
 
 PLACES = itertools.count()
@@ -204,3 +206,9 @@ def test_a_folder_among_the_parts_is_left_where_it_is(made, uri: str) -> None:
     with pytest.warns(LedgerWarning, match="runs/folder left out"):
         assert len(ledger.finished()) == 1
     assert ledger.storage.read("runs/folder/keep") == b"kept"
+
+
+def test_a_password_in_the_uri_is_not_recorded(made) -> None:
+    _, document = manifest([made.spec(0)], grid_name="g", command="study run g --out s3://key:secret@bucket/x?region=r")
+    assert json.loads(document)["command"] == "study run g --out s3://key:***@bucket/x?region=r"
+    assert place("s3://bucket/a@b:c/d@e") == "s3://bucket/a@b:c/d@e" and place("C:/folder@x") == "C:/folder@x"
