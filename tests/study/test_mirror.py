@@ -1,9 +1,7 @@
-"""Copying runs to trackers: TensorBoard's files are read back; W&B and MLflow are stand-ins with their interfaces."""
+"""Copying runs to a tracker while a grid is trained: once each, whatever happens. TensorBoard's files are read back."""
 
 import datetime as dt
 import struct
-import sys
-import types
 from pathlib import Path
 from typing import Any
 
@@ -34,13 +32,6 @@ def append(ledger: Ledger, spec: RunSpec, status: str = "done") -> None:
         for step in (2, 4) for split in ("valid", "train")
     ]  # fmt: skip
     ledger.append([row], curve, "pack")
-
-
-@pytest.fixture
-def ledger(tmp_path: Path) -> Ledger:
-    made = Ledger(str(tmp_path / "out"))
-    made.prepare()
-    return made
 
 
 def mirror_of(ledger: Ledger, specs: list[RunSpec], kind: str, place: str) -> Mirror:
@@ -155,128 +146,3 @@ def test_a_tracker_that_fails_is_told_once_and_tried_again(ledger: Ledger, tmp_p
     assert copier.sync() == 0  # a second warning would be an error here
     logs.unlink()
     assert copier.sync() == 1
-
-
-class FakeWandb(types.ModuleType):
-    """As much of wandb as the adapter uses; a run that is not finished may be resumed."""
-
-    def __init__(self) -> None:
-        super().__init__("wandb")
-        self.errors = types.SimpleNamespace(Error=type("Error", (Exception,), {}))
-        self.stored: dict[str, types.SimpleNamespace] = {}
-        self.cut_short = False
-
-    def Settings(self, **settings: Any) -> dict:
-        return settings
-
-    def Api(self) -> Any:
-        def listed(path: str) -> list:
-            if not self.stored:
-                raise ValueError(f"Could not find project {path}")
-            return list(self.stored.values())
-
-        return types.SimpleNamespace(runs=listed)
-
-    def init(self, **given: Any) -> Any:
-        run = types.SimpleNamespace(**given, state="running", history={}, summary={})
-        run.log = lambda values, step: run.history.setdefault(step, {}).update(values)
-        self.stored[given["id"]] = run
-
-        def finish() -> None:
-            if self.cut_short:
-                raise self.errors.Error("no network")
-            run.state = "finished"
-
-        run.finish = finish
-        return run
-
-
-def test_wandb_gets_our_ids_once(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
-    fake = FakeWandb()
-    monkeypatch.setitem(sys.modules, "wandb", fake)
-    monkeypatch.delitem(sys.modules, "study.tracker_wandb", raising=False)
-    monkeypatch.delenv("WANDB_MODE", raising=False)
-    specs = runs(2)
-    append(ledger, specs[0])
-    fake.cut_short = True
-    copier = mirror_of(ledger, specs, "wandb", "team/project")
-    with pytest.warns(UserWarning, match="Error: no network"):
-        copier.sync()
-    fake.cut_short = False
-    assert copier.sync() == 1
-    append(ledger, specs[1])
-    assert mirror_of(ledger, specs, "wandb", "team/project").sync() == 1
-    assert set(fake.stored) == {spec.run_id for spec in specs}
-    run = fake.stored[specs[0].run_id]
-    assert (run.entity, run.project, run.resume, run.group) == ("team", "project", "allow", "digits")
-    assert run.history[2]["valid/loss"] == 0.5 and run.summary["test_accuracy"] == 0.75
-    assert run.config["seed"] == 0 and run.config["task"] == "digits"
-
-
-class FakeMlflow(types.ModuleType):
-    """As much of mlflow as the adapter uses, with pages of one run."""
-
-    def __init__(self) -> None:
-        super().__init__("mlflow")
-        self.MlflowException = type("MlflowException", (Exception,), {})
-        self.entities = types.SimpleNamespace(Metric=lambda *values: values, Param=lambda *values: values)
-        self.stored: dict[str, types.SimpleNamespace] = {}
-        self.experiment: Any = None
-
-    def MlflowClient(self, tracking_uri: str) -> Any:
-        assert tracking_uri == "sqlite:///x.db"
-        return self
-
-    def get_experiment_by_name(self, name: str) -> Any:
-        return self.experiment
-
-    def create_experiment(self, name: str) -> str:
-        self.experiment = types.SimpleNamespace(experiment_id="7", name=name)
-        return "7"
-
-    def create_run(self, experiment: str, *, run_name: str, tags: dict) -> Any:
-        assert experiment == "7"
-        info = types.SimpleNamespace(run_id=f"m{len(self.stored)}", status="RUNNING")
-        run = types.SimpleNamespace(info=info, data=types.SimpleNamespace(tags=tags), params=[], metrics=[])
-        self.stored[info.run_id] = run
-        return run
-
-    def log_batch(self, run_id: str, params: Any = (), metrics: Any = ()) -> None:
-        assert len(metrics) <= 1000
-        self.stored[run_id].params += params
-        self.stored[run_id].metrics += metrics
-
-    def set_terminated(self, run_id: str, end_time: int) -> None:
-        self.stored[run_id].info.status = "FINISHED"
-
-    def delete_run(self, run_id: str) -> None:
-        del self.stored[run_id]
-
-    def search_runs(self, experiments: list[str], filter_string: str, page_token: str | None) -> Any:
-        class Page(list):
-            token = None
-
-        names = sorted(self.stored)
-        first = int(page_token or 0)
-        page = Page(self.stored[name] for name in names[first : first + 1])
-        page.token = str(first + 1) if first + 1 < len(names) else None
-        return page
-
-
-def test_mlflow_finds_its_runs_again(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
-    fake = FakeMlflow()
-    monkeypatch.setitem(sys.modules, "mlflow", fake)
-    monkeypatch.delitem(sys.modules, "study.tracker_mlflow", raising=False)
-    specs = runs(2)
-    for spec in specs:
-        append(ledger, spec)
-    assert mirror_of(ledger, specs[:1], "mlflow", "sqlite:///x.db").sync() == 1
-    fake.create_run("7", run_name="cut short", tags={"study_run_id": specs[1].run_id})
-    assert mirror_of(ledger, specs, "mlflow", "sqlite:///x.db").sync() == 1
-    assert mirror_of(ledger, specs, "mlflow", "sqlite:///x.db").sync() == 0
-    by_id = {run.data.tags["study_run_id"]: run for run in fake.stored.values()}
-    assert set(by_id) == {spec.run_id for spec in specs} and len(fake.stored) == 2
-    run = by_id[specs[0].run_id]
-    stamp = round(NOW.timestamp() * 1000)
-    assert ("valid/loss", 0.5, stamp, 2) in run.metrics and ("test_accuracy", 0.75, stamp, 0) in run.metrics
-    assert ("task", "digits") in run.params and run.info.status == "FINISHED"
