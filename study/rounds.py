@@ -11,6 +11,7 @@ from study.checkpoints import PERIOD_SECONDS
 from study.ledger import Ledger
 from study.packing import Footprint, Pack, gpu_share, pack_bytes
 from study.provenance import git_revision
+from study.running import told
 
 MAX_FAILURES = 2
 """Lost workers that a trial survives, each time from its start."""
@@ -73,22 +74,24 @@ def _fit(launch: Launch, work: Sequence[Pack | BodySource], offer: Capacity) -> 
         work=[*(typical for _ in bodies), *flops],
         total=sum(len(pack.runs) for pack in packs) if packs else len(bodies),
         uncounted=len(bodies) if packs else 0,
+        members=[*([] for _ in bodies), *([run.run_id for run in pack.runs] for pack in packs)],
     )
-    died = trials.fit(
-        trainable.StudyTrial,
-        trainable.Job(
-            launch.ledger.uri,
-            git_revision(),
-            work,
-            launch.sources,
-            launch.body_errors,
-            checkpoint_seconds=launch.checkpoint_seconds,
-        ),
-        cpus=[min(_MAX_BODY_THREADS, threads) if isinstance(each, BodySource) else 1 for each in work],
-        gpus=[gpus_of(launch, each, offer) for each in work],
-        max_failures=MAX_FAILURES,
-        board=board,
-    )
+    with told(launch.ledger.storage, board.snapshot):
+        died = trials.fit(
+            trainable.StudyTrial,
+            trainable.Job(
+                launch.ledger.uri,
+                git_revision(),
+                work,
+                launch.sources,
+                launch.body_errors,
+                checkpoint_seconds=launch.checkpoint_seconds,
+            ),
+            cpus=[min(_MAX_BODY_THREADS, threads) if isinstance(each, BodySource) else 1 for each in work],
+            gpus=[gpus_of(launch, each, offer) for each in work],
+            max_failures=MAX_FAILURES,
+            board=board,
+        )
     return {_name(work[number]): error for number, error in died.items()}
 
 
