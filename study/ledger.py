@@ -23,7 +23,7 @@ from typing import Any
 import pyarrow as pa
 
 from study import ledger_compaction
-from study.errors import LedgerWarning, UserError, one_line, place
+from study.errors import LedgerWarning, StorageError, UserError, one_line, place
 from study.ledger_parts import Damaged, parse, to_bytes
 from study.ledger_reading import Parts, read_parts
 from study.ledger_rows import EVALUATION, KEYS, of_attempts, one_row_each, winners
@@ -122,8 +122,10 @@ class Ledger:
                 return False
         except FileNotFoundError:
             return False  # it was sound, and has just been merged
+        except StorageError:
+            raise
         except OSError:
-            pass  # in the way, and no part that anybody can read
+            pass  # in the way, and nothing that anybody can read
         return self.storage.commit(_part("runs", rows, attempt), data)
 
     def has_results(self, run_ids: Sequence[str]) -> bool:

@@ -115,7 +115,8 @@ def _write(storage: Storage, listed: _Listed, tables: list[pa.Table]) -> None:
     order = winners(merged) if listed.name == "runs" else evaluations(merged)
     assert len(order) == merged.num_rows, "each row was chosen once"
     path = f"{listed.name}/merged-{listed.generation + 1}-{uuid.uuid4().hex[:16]}.parquet"
-    assert storage.commit(path, to_bytes(merged.take(order))), "the name is new"
+    is_new = storage.commit(path, to_bytes(merged.take(order)))
+    assert is_new, "the name is random"
 
 
 def _generation(path: str) -> int:

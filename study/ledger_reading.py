@@ -40,8 +40,8 @@ def read_parts(storage: Storage, name: str, columns: Sequence[str] | None = None
     """Every part of a table.
 
     A listing is no snapshot: while a compaction goes on, it may miss both a new part and the old one that it replaces.
-    So the folder is listed again until a listing holds nothing new. What was read stays in the answer even if it has
-    been replaced meanwhile: parts never change, and a row that is there twice is taken once.
+    So it is listed at least twice, and again while parts vanish before they are read. What was read stays in the answer
+    even if it has been replaced meanwhile: parts never change, and a row that is there twice is taken once.
 
     Args:
         storage: of the ledger.
@@ -54,11 +54,10 @@ def read_parts(storage: Storage, name: str, columns: Sequence[str] | None = None
     """
     parts = Parts()
     vanished: set[str] = set()
-    for _ in range(_MAX_LISTINGS):
+    for number in range(_MAX_LISTINGS):
         listed = {f"{name}/{entry}" for entry in storage.names(name)}
         new = sorted(listed - parts.tables.keys() - parts.damaged.keys() - set(known))
-        if not new:
-            return parts
+        has_vanished = False
         for path, data in _fetched(storage, new):
             if data is not None:
                 part = data if isinstance(data, Damaged) else parse(printable(path), data, name, columns)
@@ -66,7 +65,10 @@ def read_parts(storage: Storage, name: str, columns: Sequence[str] | None = None
             elif path in vanished:
                 parts.damaged[path] = _nothing_there(storage, path)
             else:
-                vanished.add(path)  # merged away, or it never was a file: the next listing tells
+                has_vanished = True  # merged away, or it never was a file: the next listing tells
+                vanished.add(path)
+        if not new or (number > 0 and not has_vanished):
+            return parts
     raise StorageError(f"'{place(storage.uri)}/{name}' keeps changing; try again")
 
 

@@ -173,6 +173,18 @@ def test_a_listing_that_misses_both_the_old_part_and_the_new_one(overlapping: Pa
     assert len(ledger.finished()) == 5
 
 
+def test_reading_ends_though_parts_keep_coming(made, overlapping: Path, tmp_path: Path) -> None:
+    ledger = fresh(overlapping, tmp_path / "out")
+    names, listings = ledger.storage.names, itertools.count()
+
+    def growing(folder: str = "") -> list[str]:
+        Ledger(ledger.uri).append([made.row(100 + next(listings))], [], "p")
+        return names(folder)
+
+    ledger.storage.names = growing
+    assert len(ledger.finished()) == 5 + 2
+
+
 def test_curves_whose_row_comes_after_a_compaction_stay(made, ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
     ledger.append([made.row(1)], [made.curve(1)], "other")
     commit = ledger.storage.commit
