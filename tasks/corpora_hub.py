@@ -65,12 +65,17 @@ def hub_corpus(name: str, root: Path, *, num_bytes: int) -> Corpus:
     Raises:
         MissingData: neither kept here nor to be fetched, or without text.
     """
-    digest = hashlib.sha256(name.encode()).hexdigest()[:8]
-    readable = re.sub(r"[^\w.-]+", "--", name.removeprefix("hub:")).strip("-")[-60:]
-    folder = root / "hub" / f"{readable}-{digest}-{num_bytes}"
+    folder = kept_folder(name, root, num_bytes)
     if not folder.is_dir():
         _fetch(name, folder, num_bytes)
     return files_corpus(name, sorted(folder.glob("*.txt")))
+
+
+def kept_folder(name: str, root: Path, amount: int) -> Path:
+    """Where so much of a data set is kept."""
+    digest = hashlib.sha256(name.encode()).hexdigest()[:8]
+    readable = re.sub(r"[^\w.-]+", "--", name.removeprefix("hub:")).strip("-")[-60:]
+    return root / "hub" / f"{readable}-{digest}-{amount}"
 
 
 def require_reachable(name: str, folder: Path) -> None:

@@ -27,6 +27,7 @@ from tasks.source import Source
 
 _WIKITEXT = "hub:Salesforce/wikitext:wikitext-103-raw-v1"
 _LEAST_BYTES = 1 << 20
+_MOST_IMAGES = 1 << 16
 _BYTES_PER_TOKEN = 4
 """Of English text, with the vocabularies in use; only how much is fetched depends on it."""
 
@@ -43,7 +44,7 @@ def data_of(recipe: Recipe) -> Source | None:
     root = data_root()
     if recipe.objective == "vision":
         assert recipe.corpus is not None
-        return image_data(recipe.corpus, root)
+        return image_data(recipe.corpus, root, _power_of_two(min(recipe.num_steps * recipe.batch_size, _MOST_IMAGES)))
     if recipe.objective != "language":
         return None
     tokenizer = None if recipe.tokenizer is None else _tokenizer(recipe.tokenizer, root)
@@ -135,8 +136,12 @@ def _num_drawn(recipe: Recipe) -> int:
 
 
 def _num_bytes(recipe: Recipe) -> int:
-    """Text to fetch for a recipe: a power of two, so that recipes of about the same length share it."""
-    needed = max(_LEAST_BYTES, _num_drawn(recipe) * (1 if recipe.tokenizer is None else _BYTES_PER_TOKEN))
+    """Text to fetch for a recipe."""
+    return _power_of_two(max(_LEAST_BYTES, _num_drawn(recipe) * (1 if recipe.tokenizer is None else _BYTES_PER_TOKEN)))
+
+
+def _power_of_two(needed: int) -> int:
+    """No less than is needed; recipes of about the same length then share what is fetched."""
     return 1 << (needed - 1).bit_length()
 
 

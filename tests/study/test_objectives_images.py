@@ -1,6 +1,7 @@
 """Images: classes for ViT, pixels for the others, from the image tasks' own patches."""
 
 import math
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ CPU = torch.device("cpu")
 
 @pytest.fixture(scope="module")
 def digits():
-    return image_data("digits", Path("/nowhere"))
+    return image_data("digits", Path("/nowhere"), 0)
 
 
 def test_the_levels_of_digits_are_their_pixel_values():
@@ -105,6 +106,32 @@ def test_images_are_known_by_their_content(tmp_path, monkeypatch, digits):
     (tmp_path / "cifar10").mkdir()
     for name in (*(f"data_batch_{i}.bin" for i in range(1, 6)), "test_batch.bin"):
         (tmp_path / "cifar10" / name).write_bytes(b"one")
-    one = image_data.__wrapped__("cifar10", tmp_path)
+    one = image_data.__wrapped__("cifar10", tmp_path, 0)
     (tmp_path / "cifar10" / "test_batch.bin").write_bytes(b"other")
-    assert image_data.__wrapped__("cifar10", tmp_path).checksum != one.checksum
+    assert image_data.__wrapped__("cifar10", tmp_path, 0).checksum != one.checksum
+
+
+def test_images_of_the_hub_are_cut_and_scaled(tmp_path, monkeypatch):
+    datasets = pytest.importorskip("datasets")
+    image_module = pytest.importorskip("PIL.Image")
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+    # 40 wide, 20 high: the middle is white, what is cut off is black.
+    wide = np.zeros((20, 40, 3), np.uint8)
+    wide[:, 10:30] = 255
+    rows = []
+    for number in range(12):
+        path = tmp_path / f"{number}.png"
+        image_module.fromarray(wide).save(path)
+        rows.append({"image": str(path), "label": number % 3})
+    kinds = datasets.Features(image=datasets.Image(), label=datasets.ClassLabel(names=["a", "b", "c"]))
+    made = datasets.Dataset.from_list(rows).cast(kinds)
+    (tmp_path / "pictures").mkdir()
+    made.to_parquet(str(tmp_path / "pictures" / "train.parquet"))
+
+    data = image_data(f"hub:{tmp_path / 'pictures'}", tmp_path, 10)
+    objective = classification(data.task(patch_size=4), data, seed=0)
+    assert objective.layout.num_classes == 3 and objective.held_out.inputs.shape == (1, 64, 48)
+    assert len(objective.stream.examples().targets) == 9
+    assert (objective.held_out.inputs == 2.0).all()  # white is (1 - 0.5) / 0.25
+    shutil.rmtree(tmp_path / "pictures")
+    assert image_data.__wrapped__(data.name, tmp_path, 10) == data
