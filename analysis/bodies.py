@@ -11,7 +11,7 @@ from analysis.pictures import Picture
 from analysis.sections import Part, Tables
 from analysis.summary import count
 
-MOST_ARCHITECTURES, MOST_NUMBERS, MOST_NAMES = 4, 200, 20
+MOST_ARCHITECTURES, MOST_NUMBERS, MOST_NAMES = 3, 200, 20
 """Architectures that are drawn, lines of a table of tensors, and keys or problems that are named one by one."""
 _WIDE, _MEDIUM = 900, 560  # CSS pixels of room from which figures take their wide and their medium form
 _NOTE = (
@@ -97,6 +97,7 @@ def _tensors(data: Tables) -> tuple[str, list[Picture]]:
         caption = f"Tensors of {name}: mean over layers and bodies (least to largest){part}"
         columns = ["tensor", "statistic", *inits]
         numbers = page.table(rows[:MOST_NUMBERS], columns=columns, caption=caption, num_keys=2)
+        content += page.heading(f"Tensors of {name}") if len(names) > 1 else ""
         content += "".join(page.figure(picture, command=data.command) for picture in made)
         content += page.fold(f"The tensors of {name} as a table", numbers)
         pictures += made

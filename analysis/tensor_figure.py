@@ -14,9 +14,15 @@ from analysis.body_tensors import STATISTICS
 MOST_KINDS = 9
 """Kinds of tensor that are drawn: Longformer has the most."""
 _LOG_FROM = 3  # ratio between the largest and the least value from which an axis is logarithmic
-_SIZES = {"language": 11, "statistics": 8, "shuffled": 5}  # equal by design: one mark shows inside the other
+# Of marks: where values are equal by design, one shows inside the other.
+_SIZES = {"language": 11, "statistics": 8, "shuffled": 5, "random": 10, "random-scaled": 6}
 _SIZE = 7
-_LONG = 18  # characters of a legend entry that take the place of two, on a narrow page a line
+_MOST_MARKS = 12  # per line and panel; more would run together
+_SMALLER_FROM, _SMALLER = 9, 0.65  # number of layers from which marks are smaller
+_LONG = 12  # characters of a legend entry beyond which it takes the place of two
+_LONGEST = 36  # characters of a legend entry
+_MEAN_SPAN = 0.1  # of the median standard deviation: smaller differences of means are not enlarged
+_INDEPENDENT = "independent values"
 
 
 def draw(tensors: pd.DataFrame, *, columns: Sequence[int], shares_axis: bool) -> list[go.Figure]:
@@ -39,7 +45,8 @@ def draw(tensors: pd.DataFrame, *, columns: Sequence[int], shares_axis: bool) ->
         for name in names:
             lines = [_line(by_line[name, init], statistic, looks[init]) for init in inits if (name, init) in by_line]
             traces.append([_independent(rows), *lines] if statistic == "relative_spectral_norm" else lines)
-            axes.append(_axis(rows.loc[shares_axis | (rows["kind"] == name), statistic]))
+            seen = rows[shares_axis | (rows["kind"] == name)]
+            axes.append(_axis(seen[statistic], _MEAN_SPAN * seen["std"].median() if statistic == "mean" else 0))
     return [_arranged(names, statistics, inits, traces, axes, min(most, len(names)), shares_axis) for most in columns]
 
 
@@ -53,6 +60,7 @@ def _arranged(
     shares_axis: bool,
 ) -> go.Figure:
     """The panels, `width` beside each other; traces and vertical axes are in their order."""
+    entries = [*inits, _INDEPENDENT] if "relative_spectral_norm" in statistics else inits
     line: list[str | None] = [*names, *[None] * (-len(names) % width)]
     shape = panels.grid(
         line * len(statistics),
@@ -60,7 +68,7 @@ def _arranged(
         panel_height=150,
         x_title="layer, from 0",
         y_title="",
-        num_entries=len(inits) + 1 + sum(len(init) > _LONG for init in inits),
+        num_entries=sum(1 + (len(name) > _LONG) for name in entries),
     )
     figure, layout = shape.figure, {}
     for i, (row, column) in enumerate(shape.cells):
@@ -83,14 +91,21 @@ def _line(tensors: pd.DataFrame, statistic: str, look: style.Look) -> go.Scatter
         x += [*body["layer"].tolist(), None]
         y += [*body[statistic].tolist(), None]
     init, kind = tensors[["init", "kind"]].iloc[0]
+    num_bodies = tensors["key"].nunique()
+    scale = _SMALLER if len(tensors) >= _SMALLER_FROM * num_bodies else 1
     name = style.label(init)
     return go.Scatter(
         x=x,
         y=y,
         mode="lines+markers",
         line={"color": look.colour, "dash": look.dash, "width": 1.5},
-        marker={"color": look.colour, "symbol": look.symbol, "size": _SIZES.get(style.kind_of(init), _SIZE)},
-        name=style.label(init if len(init) < 2 * _LONG else f"{init[:_LONG]}…{init[-_LONG:]}"),
+        marker={
+            "color": look.colour,
+            "symbol": look.symbol,
+            "size": scale * _SIZES.get(style.kind_of(init), _SIZE),
+            "maxdisplayed": _MOST_MARKS * num_bodies,
+        },
+        name=style.label(init if len(init) <= _LONGEST else f"{init[: _LONGEST // 2]}…{init[-_LONGEST // 2 :]}"),
         legendgroup=name,
         hovertemplate=f"{name}, {style.label(kind)}<br>layer %{{x}}: %{{y:.4g}}<extra></extra>",
     )
@@ -102,14 +117,14 @@ def _independent(tensors: pd.DataFrame) -> go.Scatter:
         y=[1, 1],
         mode="lines",
         line={"color": style.NEUTRAL, "dash": "dash", "width": 1.5},
-        name="independent values",
+        name=_INDEPENDENT,
         legendrank=panels.LAST_RANK,
         hoverinfo="skip",
     )
 
 
-def _axis(values: pd.Series) -> dict[str, object]:
-    """A range that holds the values; logarithmic where the values are positive and far apart."""
+def _axis(values: pd.Series, span: float) -> dict[str, object]:
+    """A range that holds the values and `span` to either side; logarithmic where they are positive and far apart."""
     low, high = (float(values.min()), float(values.max())) if len(values) else (0.0, 0.0)
     if low > 0 and high > _LOG_FROM * low:
         ends = [math.log10(low), math.log10(high)]
@@ -117,5 +132,5 @@ def _axis(values: pd.Series) -> dict[str, object]:
         ticks = panels.round_values(low, high)
         labels = [f"{tick:g}" for tick in ticks]
         return {"type": "log", "range": [ends[0] - margin, ends[1] + margin], "tickvals": ticks, "ticktext": labels}
-    margin = 0.08 * (high - low) or 0.1 * max(abs(high), 1e-6)
-    return {"range": [low - margin, high + margin], "nticks": 5, "exponentformat": "e"}
+    middle, half = (low + high) / 2, max(0.58 * (high - low), span) or 0.1 * max(abs(high), 1e-6)
+    return {"range": [middle - half, middle + half], "nticks": 5, "exponentformat": "e"}

@@ -31,20 +31,29 @@
     Plotly.react(figure.host, data, layout, config);
   };
 
-  const drawAll = (options) => figures.forEach((figure) => draw(figure, options));
-  drawAll();
-  window.addEventListener("resize", () => drawAll());
-  dark.addEventListener("change", () => drawAll());
+  let printing = false;
+  const drawInTurn = async () => {
+    for (const figure of figures) {
+      if (printing) return;
+      draw(figure);
+      await new Promise((resume) => setTimeout(resume)); // the page can be read and scrolled meanwhile
+    }
+  };
+  drawInTurn();
+  window.addEventListener("resize", drawInTurn);
+  dark.addEventListener("change", drawInTurn);
 
   let opened = []; // folds that are open only while printing
   window.addEventListener("beforeprint", () => {
+    printing = true;
     opened = [...document.querySelectorAll("details:not([open])")];
     opened.forEach((fold) => (fold.open = true));
-    drawAll({ theme: "light", width: PRINT_WIDTH });
+    figures.forEach((figure) => draw(figure, { theme: "light", width: PRINT_WIDTH }));
   });
   window.addEventListener("afterprint", () => {
+    printing = false;
     opened.forEach((fold) => (fold.open = false));
-    drawAll();
+    drawInTurn();
   });
 
   for (const figure of figures) {

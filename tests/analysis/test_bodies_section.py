@@ -132,7 +132,7 @@ def test_parts_of_a_card_that_cannot_be_read_are_reported(out, synthetic_cards):
 
 
 @given(changes=st.data())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_no_card_costs_the_report(whole, synthetic_cards, tmp_path_factory, changes):
     card = synthetic_cards.pretrained_card(matrices=synthetic_cards.gpt2_tensors(num_layers=1, width=2))
     for name in changes.draw(st.lists(st.sampled_from([*card, "body_seed", "source_key"]), max_size=4)):
@@ -216,6 +216,13 @@ def test_tensors_have_a_row_per_statistic_and_a_column_per_kind(part):
     assert norm_titles == [f"<b>layer norm {i} {part}</b>" for part in ("weight", "bias") for i in (1, 2)]
     shown = [trace.name for trace in wide.data if trace.showlegend]
     assert sorted(shown) == sorted(["language", "bit-memory", "random", "statistics", "shuffled", "independent values"])
+
+
+def test_noise_of_means_is_not_enlarged(part):
+    figure = part.pictures[1].variants[0][1]
+    low, high = figure.layout.yaxis.range
+    spread = part.pictures[1].table.query("layer >= 0 and spectral_norm > 0")["std"].median()
+    assert high - low >= 0.2 * spread
 
 
 def test_lines_hold_the_numbers_of_the_cards_in_the_look_of_their_init(whole, part):

@@ -85,7 +85,7 @@ def opened(browser, report):
         )
         page.on("dialog", lambda d: (complaints.append(d.message), d.dismiss()))
         page.goto(report.as_uri())
-        until(page, "document.querySelectorAll('.js-plotly-plot .main-svg').length >= 6")
+        until(page, "[...document.querySelectorAll('.plot')].every(plot => plot.querySelector('.main-svg'))")
         return page
 
     yield open_page
