@@ -44,6 +44,7 @@ def connected(address: str | None) -> Iterator[None]:
     """
     os.environ.update(ENVIRONMENT)
     import ray
+    from ray.exceptions import AuthenticationError
 
     if ray.is_initialized():
         yield
@@ -67,9 +68,10 @@ def connected(address: str | None) -> Iterator[None]:
         }
         try:
             ray.init(address=address, runtime_env=runtime_env, logging_level=logging.ERROR, log_to_driver=False)
-        except (ConnectionError, ValueError) as error:
+        except (ConnectionError, ValueError, AuthenticationError) as error:
             raise UserError(
-                f"no Ray cluster at '{one_line(address)}', or it has another token: start one, or leave --address out"
+                f"no Ray cluster at '{one_line(address)}', or it wants a token: start one, or leave --address out, "
+                "or set RAY_AUTH_MODE=token (and RAY_AUTH_TOKEN where it is not in ~/.ray/auth_token)"
             ) from error
     try:
         if address is not None:

@@ -81,6 +81,9 @@ def test_no_port_is_open_to_others_and_nothing_idles_for_long() -> None:
     config = prepared(filled("sg-1"))
     (start,) = (line for line in config["head_start_ray_commands"] if "--head" in line)
     assert "--dashboard-host=127.0.0.1" in start and "0.0.0.0" not in CLUSTER.read_text()
+    starts = [*config["head_start_ray_commands"], *config["worker_start_ray_commands"]]
+    assert all("RAY_AUTH_MODE=token" in line for line in starts if "ray start" in line)
+    assert config["file_mounts"]["~/.ray/auth_token"] == "~/.ray/auth_token"
     assert config["idle_timeout_minutes"] <= 15 and config["provider"]["cache_stopped_nodes"] is False
     nodes = config["available_node_types"]
     assert nodes["gpu"]["node_config"]["InstanceMarketOptions"] == {"MarketType": "spot"}
