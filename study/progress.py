@@ -104,9 +104,13 @@ class Board:
         self._remember()
         if part.error and part.error not in self._told:
             self._told.add(part.error)
-            self._console.print(f"failed: {part.error}", soft_wrap=True, markup=False, highlight=False)
+            self.say(f"failed: {part.error}")
         if not self._console.is_terminal and time.monotonic() - self._last_line > _PLAIN_SECONDS:
             self._print()
+
+    def say(self, text: str) -> None:
+        """One line that stays."""
+        self._console.print(text, soft_wrap=True, markup=False, highlight=False)
 
     def _remember(self) -> None:
         counted = [(number, part) for number, part in self._parts.items() if number >= self._uncounted]

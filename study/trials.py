@@ -6,7 +6,7 @@ import dataclasses
 import logging
 import tempfile
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +27,12 @@ class Stopper(tune.Stopper):
         fatal: why the round makes no sense any more; empty while it does.
     """
 
-    def __init__(self, interruption: Interruption) -> None:
-        self._interruption = interruption
+    def __init__(self, interruption: Interruption, say: Callable[[str], None] | None = None) -> None:
+        self._interruption, self._say = interruption, say
         self.fatal = ""
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"_interruption": self._interruption, "_say": None, "fatal": self.fatal}
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
         """Ray's hook after every report."""
@@ -39,6 +42,9 @@ class Stopper(tune.Stopper):
 
     def stop_all(self) -> bool:
         """Ray's hook, several times a second."""
+        if self._interruption.has_come and self._say is not None:
+            self._say("stopping: trials keep what they did; once more to stop at once")
+            self._say = None
         return bool(self.fatal) or self._interruption.has_come
 
 
@@ -103,7 +109,7 @@ def fit(
     """
     callback = BoardCallback(board)
     interruption = Interruption()
-    stopper = Stopper(interruption)
+    stopper = Stopper(interruption, board.say)
 
     def resources(config: dict[str, Any]) -> tune.PlacementGroupFactory:
         number = config["number"]
