@@ -22,9 +22,8 @@ import time
 import uuid
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from functools import cache
-from pathlib import Path
 
+from study.processes import is_alive, machine, process_started
 from study.storage import Storage
 
 EXPIRES_SECONDS = 120.0
@@ -39,7 +38,7 @@ class Holder:
     Attributes:
         token: of this holding alone.
         host: name of its machine.
-        machine: what tells machines, their boots and their containers apart; processes see each other within one.
+        machine: as `processes.machine` says.
         pid: its process there.
         process_started: when that process started, in the machine's own ticks; None where the system does not say.
         since: when it took the lease (UTC, ISO 8601).
@@ -56,13 +55,13 @@ class Holder:
 
     def is_gone(self) -> bool:
         """Whether its process is known to have ended."""
-        if self.machine != _machine():
+        if self.machine != machine():
             return False
-        return not _is_alive(self.pid) or _process_started(self.pid) != self.process_started
+        return not is_alive(self.pid) or process_started(self.pid) != self.process_started
 
     def is_seen_alive(self) -> bool:
         """Whether its process is known to live, which is known on its own machine only."""
-        return self.machine == _machine() and not self.is_gone()
+        return self.machine == machine() and not self.is_gone()
 
 
 class Lease:
@@ -196,37 +195,8 @@ def _this_process() -> Holder:
     return Holder(
         token=uuid.uuid4().hex,
         host=socket.gethostname(),
-        machine=_machine(),
+        machine=machine(),
         pid=os.getpid(),
-        process_started=_process_started(os.getpid()),
+        process_started=process_started(os.getpid()),
         since=datetime.now(UTC).isoformat(timespec="seconds"),
     )
-
-
-@cache
-def _machine() -> str:
-    parts = [socket.gethostname()]
-    with contextlib.suppress(OSError):
-        parts.append(Path("/proc/sys/kernel/random/boot_id").read_text().strip())
-        parts.append(str(Path("/proc/self/ns/pid").readlink()))
-    return " ".join(parts)
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
-
-
-def _process_started(pid: int) -> int | None:
-    """Field 22 of /proc/PID/stat (man 5 proc); None where there is no such file, or the process has ended already."""
-    try:
-        # The name of the program, in parentheses, may hold blanks.
-        state, *fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return None
-    return None if state in "ZX" else int(fields[18])

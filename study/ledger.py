@@ -32,6 +32,7 @@ from study.spec import ENGINE_VERSION
 from study.storage import Storage, open_storage
 
 MARKER = "ledger.json"
+_PROBE = ".probe"  # one name, so that whoever died with it in place is tidied up after
 _MARKER = {"ledger": "fpt-study", "schema_version": COLUMNS_VERSION}
 
 
@@ -75,10 +76,9 @@ class Ledger:
         Raises:
             UserError: it cannot be written.
         """
-        probe = f".probe-{uuid.uuid4().hex}"
         try:
-            self.storage.commit(probe, b"")
-            self.storage.remove(probe)
+            self.storage.replace(_PROBE, b"")
+            self.storage.remove(_PROBE)
             self.storage.commit(MARKER, json.dumps(_MARKER).encode())
         except OSError as error:
             raise UserError(f"cannot write to the ledger: {one_line(error)}") from None

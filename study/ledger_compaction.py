@@ -38,8 +38,7 @@ def compact(storage: Storage) -> list[Damaged]:
     Raises:
         StorageError: the place fails; nothing is lost.
     """
-    for name in TABLES:
-        storage.sweep(name)
+    storage.sweep()
     runs, curves = read_parts(storage, "runs", KEYS), read_parts(storage, "curves", EVALUATION)
     damaged = sorted((runs.damaged | curves.damaged).items())
     aside = [_set_aside(storage, path, each) for path, each in damaged]

@@ -65,8 +65,8 @@ class Storage(Protocol):
         """
         ...
 
-    def sweep(self, folder: str) -> None:
-        """Remove temporary files that their writers left behind more than a day ago."""
+    def sweep(self) -> None:
+        """Remove temporary files whose writers died: here, or more than a day ago on another machine."""
         ...
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import os
 import stat
 import time
@@ -12,9 +13,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from study.errors import StorageError, StorageFull, one_line
+from study.processes import is_alive, machine
 
 STALE_SECONDS = 24 * 3600
-"""Age at which a temporary file can have no living writer."""
+"""Age at which a temporary file can have no living writer, on whatever machine."""
+_TEMPORARY = ".tmp-"
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _NO_HARD_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS}
 # What one path alone can be the reason of; anything else is the disk or the network, and concerns every file.
@@ -62,7 +65,7 @@ class LocalStorage:
 
     def _write(self, path: str, data: bytes, publish: Callable[[Path, Path], bool]) -> bool:
         final = self.root / path
-        temporary = final.parent / f".tmp-{uuid.uuid4().hex}"
+        temporary = final.parent / f"{_TEMPORARY}{_where()}-{os.getpid()}-{uuid.uuid4().hex}"
         with self._told("write", path):
             final.parent.mkdir(parents=True, exist_ok=True)
             try:
@@ -89,11 +92,13 @@ class LocalStorage:
             target.parent.mkdir(parents=True, exist_ok=True)
             (self.root / path).rename(target)
 
-    def sweep(self, folder: str) -> None:
+    def sweep(self) -> None:
         """See `Storage`."""
-        for temporary in (self.root / folder).glob(".tmp-*"):
-            with contextlib.suppress(FileNotFoundError), self._told("remove", f"{folder}/{temporary.name}"):
-                if time.time() - temporary.stat().st_mtime > STALE_SECONDS:
+        for temporary in self.root.rglob(f"{_TEMPORARY}*"):
+            with contextlib.suppress(FileNotFoundError), self._told("remove", str(temporary.relative_to(self.root))):
+                _, where, pid, _ = temporary.name.split("-") if temporary.name.count("-") == 3 else ("", "", "", "")
+                has_died = where == _where() and pid.isdigit() and not is_alive(int(pid))
+                if has_died or time.time() - temporary.stat().st_mtime > STALE_SECONDS:
                     temporary.unlink()
 
     @contextlib.contextmanager
@@ -110,6 +115,11 @@ class LocalStorage:
             if error.errno in _FULL:
                 raise StorageFull(f"no room to write '{place}' ({error.strerror}); make room and repeat") from None
             raise StorageError(f"cannot {what} '{place}': {error.strerror or one_line(error)}") from None
+
+
+def _where() -> str:
+    """This machine, in the names of temporary files."""
+    return hashlib.sha256(machine().encode()).hexdigest()[:16]
 
 
 def _link(temporary: Path, final: Path) -> bool:

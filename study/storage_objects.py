@@ -97,7 +97,7 @@ class ObjectStorage:
             if self.kind(to) == "missing":  # otherwise an earlier try did it, and its answer was lost
                 raise
 
-    def sweep(self, folder: str) -> None:
+    def sweep(self) -> None:
         """Nothing to do: an upload leaves no temporary objects."""
 
     def _make_folder_of(self, path: str) -> None:

@@ -137,12 +137,27 @@ def test_a_place_that_may_not_be_listed_is_no_empty_place(ledger: Ledger, monkey
 
 def test_temporary_files_are_swept_when_a_day_old(made, ledger: Ledger) -> None:
     ledger.append([made.row(0)], [], "p")
-    old, new = (Path(ledger.uri) / "runs" / f".tmp-{name}" for name in ("old", "new"))
+    old, new = (Path(ledger.uri) / "runs" / f".tmp-{name}" for name in ("old", "elsewhere-1-x"))
     old.touch()
     new.touch()
     os.utime(old, (0, 0))
     ledger.compact()
     assert new.exists() and not old.exists()
+
+
+def test_temporary_files_of_dead_processes_of_this_machine_are_swept_at_once(ledger: Ledger) -> None:
+    killed = """
+import os, signal, sys
+from study.storage import open_storage
+os.link = lambda *args: os.kill(os.getpid(), signal.SIGKILL)
+open_storage(sys.argv[1]).commit("bodies/key/model", b"whole")
+"""
+    subprocess.run([sys.executable, "-c", killed, ledger.uri], check=False)
+    left = [*Path(ledger.uri).rglob(".tmp-*")]
+    own = left[0].with_name(left[0].name.replace(left[0].name.split("-")[2], str(os.getpid())))
+    own.touch()
+    ledger.storage.sweep()
+    assert len(left) == 1 and not left[0].exists() and own.exists()
 
 
 def test_the_command_line_says_it_in_one_line(
