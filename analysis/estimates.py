@@ -1,0 +1,106 @@
+"""A scaling law with its intervals, or a refusal: the one entry for figures, tables and the command line.
+
+found = estimate(ladders(frame, x="num_params_total", y="test_error", by="init")["init random"], POWER_FLOOR)
+if isinstance(found, Refusal): ...  # show the points and found.sentence
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+from analysis import refusals
+from analysis.fits import Caution, Fit, fit
+from analysis.fits_bootstrap import NUM_SAMPLES, NUM_STARTS, Draws, bootstrap
+from analysis.forms import Form
+from analysis.ladders import Ladder
+from analysis.refusals import Refusal
+from analysis.stats import Interval
+
+
+@dataclass(frozen=True, eq=False)
+class Estimate:
+    """A law that the data carry.
+
+    Attributes:
+        draws: the fit and its bootstrap.
+        intervals: by parameter of the formula.
+    """
+
+    draws: Draws
+    intervals: dict[str, Interval]
+
+    @property
+    def fit(self) -> Fit:
+        """The curve."""
+        return self.draws.fit
+
+    @property
+    def cautions(self) -> tuple[Caution, ...]:
+        """What belongs under the figure."""
+        return self.fit.cautions
+
+
+def estimate(
+    ladder: Ladder,
+    form: Form,
+    *,
+    delta: float | None = None,
+    num_samples: int = NUM_SAMPLES,
+    num_starts: int = NUM_STARTS,
+    seed: int = 0,
+) -> Estimate | Refusal:
+    """Fit, bootstrap and check a form on a ladder.
+
+    Args:
+        ladder: the runs.
+        form: the curve.
+        delta: see `fits.fit`.
+        num_samples, num_starts: of the bootstrap.
+        seed: of starts and bootstrap.
+
+    Raises:
+        UserError: the form takes another number of inputs than the ladder has.
+    """
+    refusal = refusals.before(ladder, form)
+    if refusal is not None:
+        return refusal
+    found = fit(ladder, form, delta=delta, seed=seed)
+    draws = bootstrap(found, num_samples=num_samples, num_starts=num_starts, seed=seed)
+    refusal = refusals.after(draws)
+    if refusal is not None:
+        return refusal
+    return Estimate(draws, {p.name: draws.interval(p.name) for p in form.parameters})
+
+
+def table(found: Estimate | Refusal) -> pd.DataFrame:
+    """One row per parameter (value and interval in full precision), or one row with the reason for a refusal."""
+    ladder = found.ladder if isinstance(found, Refusal) else found.fit.ladder
+    shared = {"ladder": ladder.of, "x": " x ".join(ladder.x_names), "y": ladder.y_name}
+    if isinstance(found, Refusal):
+        name = found.form.name if found.form else "iso-FLOP parabolas"
+        return pd.DataFrame([{**shared, "form": name, "refused": found.reason.value, "why": found.sentence}])
+    form = found.fit.form
+    rows = [
+        {
+            **shared,
+            "form": form.name,
+            "formula": form.formula,
+            "parameter": parameter.name,
+            "unit": parameter.unit,
+            "estimate": interval.estimate,
+            "low": interval.low,
+            "high": interval.high,
+            "level": interval.level,
+            "method": interval.method,
+            "num_rungs": ladder.num_rungs,
+            "num_runs": len(ladder.y),
+            "min_seeds": interval.num_samples,
+            "num_agreed": found.fit.num_agreed,
+            "num_starts": found.fit.num_starts,
+            "cautions": "; ".join(caution.value for caution in found.cautions),
+        }
+        for parameter, interval in zip(form.parameters, found.intervals.values(), strict=True)
+    ]
+    return pd.DataFrame(rows)
