@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from study.errors import StorageError, one_line
+from study.processes import is_alive, machine, process_started
 from study.storage import Storage
 
 FOLDER = "running"
@@ -34,19 +35,21 @@ class Driver:
 
     Attributes:
         host, pid: where it runs.
+        is_gone: its process has ended, which only its own machine can know.
         seconds_ago: since it told.
         state: `progress.Board.snapshot`, or part of it where another version wrote it.
     """
 
     host: str
     pid: int
+    is_gone: bool
     seconds_ago: float
     state: dict[str, Any]
 
     @property
     def is_alive(self) -> bool:
-        """It told not long ago."""
-        return self.seconds_ago < FRESH_SECONDS
+        """It told not long ago, and its process is not known to have ended."""
+        return self.seconds_ago < FRESH_SECONDS and not self.is_gone
 
 
 @contextlib.contextmanager
@@ -89,7 +92,8 @@ def drivers(storage: Storage) -> list[Driver]:
 
 
 def _document(state: dict[str, Any]) -> bytes:
-    who = {"host": socket.gethostname(), "pid": os.getpid(), "told_at": dt.datetime.now(dt.UTC).isoformat()}
+    process = {"machine": machine(), "pid": os.getpid(), "process_started": process_started(os.getpid())}
+    who = {"host": socket.gethostname(), **process, "told_at": dt.datetime.now(dt.UTC).isoformat()}
     return json.dumps({**who, "state": state}, allow_nan=False).encode()
 
 
@@ -98,10 +102,19 @@ def _read(storage: Storage, name: str) -> Driver | None:
     try:
         document = json.loads(storage.read(f"{FOLDER}/{name}"))
         told_at = dt.datetime.fromisoformat(document["told_at"])
-        seconds = (dt.datetime.now(dt.UTC) - told_at).total_seconds()
-        return Driver(str(document["host"]), int(document["pid"]), max(0.0, seconds), dict(document["state"]))
+        return Driver(
+            host=str(document["host"]),
+            pid=int(document["pid"]),
+            is_gone=_is_gone(document["machine"], int(document["pid"]), document["process_started"]),
+            seconds_ago=max(0.0, (dt.datetime.now(dt.UTC) - told_at).total_seconds()),
+            state=dict(document["state"]),
+        )
     except (OSError, ValueError, KeyError, TypeError):
         return None
+
+
+def _is_gone(where: str, pid: int, started: int | None) -> bool:
+    return where == machine() and not (is_alive(pid) and process_started(pid) == started)
 
 
 def _remove_dead(storage: Storage) -> None:

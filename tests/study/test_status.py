@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from study import running, status
+from study import processes, running, status
 from study.errors import StorageError
 from study.ledger import Ledger
 from study.spec import RunSpec
@@ -75,9 +75,10 @@ def test_no_eta_when_nothing_is_missing() -> None:
     assert status.eta_seconds([NOW, NOW], 0, NOW) is None
 
 
-def tell(ledger: Ledger, seconds_ago: float, **state: object) -> None:
+def tell(ledger: Ledger, seconds_ago: float, machine: str = "elsewhere", **state: object) -> None:
     told_at = dt.datetime.now(dt.UTC) - dt.timedelta(seconds=seconds_ago)
-    document = {"host": "node7", "pid": 42, "told_at": told_at.isoformat(), "state": state}
+    who = {"host": "node7", "pid": 42, "machine": machine, "process_started": -1}
+    document = {**who, "told_at": told_at.isoformat(), "state": state}
     ledger.storage.replace(f"running/{seconds_ago}.json", json.dumps(document).encode())
 
 
@@ -104,6 +105,13 @@ def test_a_silent_driver_runs_nothing(tmp_path: Path) -> None:
     reply = status.answer("mine", runs(3), ledger)
     assert (reply.document["running"], reply.document["eta_seconds"]) == (0, None)
     assert "the driver (process 42 on node7) was last heard 5 min ago; the same `study run` continues" in reply.shown
+
+
+def test_on_its_own_machine_a_dead_driver_is_known_at_once(tmp_path: Path) -> None:
+    ledger = filled(tmp_path / "out", ["done"])
+    tell(ledger, 1, machine=processes.machine(), run_ids=[run.run_id for run in runs(3)])
+    document = status.answer("mine", runs(3), ledger).document
+    assert document["running"] == 0 and document["drivers"][0]["is_alive"] is False
 
 
 @pytest.mark.parametrize("content", [b"", b"[]", b'{"told_at": 3}', b"\xff", b'{"host": "a", "pid": 1}'])
