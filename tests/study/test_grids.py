@@ -16,7 +16,13 @@ from tasks import TASKS
 GOLDEN = Path(__file__).parents[1] / "golden"
 REGENERATE = "python tests/golden/regenerate.py"
 MINE = """
+from __future__ import annotations
+from dataclasses import dataclass
 from study.spec import RunSpec
+
+@dataclass
+class Axis:
+    name: str
 
 def mine():
     common = {"size": "nano", "init": "random", "num_steps": 2, "eval_every_steps": 1}
