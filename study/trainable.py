@@ -9,12 +9,13 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from ray import tune
 
 from study.allocator import keep_freed_memory
+from study.attempt import MakeEngine
 from study.bodies import BodySource
 from study.body_execution import BodyExecution
 from study.checkpoints import PERIOD_SECONDS
@@ -22,6 +23,7 @@ from study.execution import CommitFailed, Execution
 from study.ledger import Ledger
 from study.origin import Origin
 from study.packing import Pack
+from study.training import Training
 
 _REPORT_SECONDS = 3.0
 
@@ -48,7 +50,13 @@ class Job:
 
 
 class StudyTrial(tune.Trainable):
-    """A trial that works a few seconds per step; its process is used again by the next trial."""
+    """A trial that works a few seconds per step; its process is used again by the next trial.
+
+    Class attributes:
+        make_engine: what trains a pack.
+    """
+
+    make_engine: ClassVar[MakeEngine] = Training
 
     def setup(self, config: dict[str, Any], job: Job | None = None) -> None:
         """Ray's hook at the start of the process."""
@@ -91,7 +99,7 @@ class StudyTrial(tune.Trainable):
             body_errors=job.body_errors,
             checkpoint_seconds=job.checkpoint_seconds,
         )
-        return Execution(work, ledger=self._ledger, origin=origin)
+        return Execution(work, ledger=self._ledger, origin=origin, make_engine=type(self).make_engine)
 
     def step(self) -> dict[str, Any]:
         """Ray's hook: work for a few seconds, then report."""
