@@ -5,6 +5,7 @@ Shapes: a matrix is [M, N]; a tensor with more axes is taken as a matrix of its 
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -32,7 +33,7 @@ class TensorStatistics:
         layer: number of its layer, None outside of layers.
         shape: of the tensor.
         mean, std: of its values; the standard deviation is that of a population, which `statistics` draws from.
-        spectral_norm: largest singular value, None for a vector.
+        spectral_norm: largest singular value, None for a vector, NaN where a value is not finite.
     """
 
     name: str
@@ -80,6 +81,8 @@ def spectral_norm(matrix: torch.Tensor) -> float:
     from below even of random matrices, whose singular values crowd at the top; 0.3 s for 1600 x 6400.
     """
     matrix = matrix.float()
+    if not matrix.isfinite().all():
+        return math.nan
     if min(matrix.shape) <= _EXACT_UP_TO:
         return torch.linalg.matrix_norm(matrix, ord=2).item()
     return _bidiagonalised(matrix)

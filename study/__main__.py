@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from study.errors import LedgerWarning, UserError, one_line, unknown_name
+from study.errors import LedgerWarning, StorageError, UserError, one_line, unknown_name
 
 if TYPE_CHECKING:
     from study.reply import Reply
@@ -58,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _user_errors() -> tuple[type[BaseException], ...]:
     """Evaluated when something was raised, so that no module is imported for it."""
     typed = (getattr(sys.modules[module], name) for module, name in _TYPED.items() if module in sys.modules)
-    return (ValueError, *typed)
+    return (ValueError, StorageError, *typed)
 
 
 def _show_warning(message: Warning | str, *_: Any) -> None:
@@ -93,9 +93,15 @@ def _parser() -> argparse.ArgumentParser:
     for name in ("run", "pretrain"):
         made[name].add_argument("--address", metavar="ADDRESS", help="a running Ray cluster; 'auto' finds it")
     made["report"].add_argument("--to", required=True, metavar="DIR", help="folder for index.html and the figures")
-    made["pretrain"].add_argument("init", metavar="INIT", help="language or bit-memory")
+    made["pretrain"].add_argument(
+        "init",
+        metavar="INIT",
+        help="what to pretrain on, such as language, vision:digits, dyck or cellular-automata:30",
+    )
     made["pretrain"].add_argument("--size", required=True, help="size of the body, such as nano")
     made["pretrain"].add_argument("--body", default="gpt2", help="architecture (default: %(default)s)")
+    made["pretrain"].add_argument("--num-steps", metavar="N", type=int, help="updates, instead of the recipe's own")
+    made["pretrain"].add_argument("--seed", metavar="N", type=int, default=0, help="which one of these bodies")
     for subparser in made.values():
         subparser.add_argument("--json", action="store_true", help="one JSON document as the last line of stdout")
         subparser.allow_abbrev = False

@@ -69,12 +69,19 @@ def _report(args: argparse.Namespace, command: list[str]) -> Reply:
 
 
 def _pretrain(args: argparse.Namespace, command: list[str]) -> Reply:
-    from study.launch_bodies import run_pretraining
+    from study.launch_bodies import described, run_pretraining
 
     del command
-    card = run_pretraining(args.init, body=args.body, size=args.size, out=args.out, address=args.address)
-    metric = f"held-out {card['metric']} {card['held_out_metric']:.4g}"
-    return Reply(card, [f"body: {args.out.rstrip('/')}/bodies/{card['key']} ({metric})"])
+    outcome = run_pretraining(
+        args.init,
+        body=args.body,
+        size=args.size,
+        out=args.out,
+        num_steps=args.num_steps,
+        seed=args.seed,
+        address=args.address,
+    )
+    return Reply(outcome.card, described(outcome, args.out))
 
 
 def _doctor(args: argparse.Namespace, command: list[str]) -> Reply:

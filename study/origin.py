@@ -11,6 +11,7 @@ import torch
 from models.bodies import Architecture
 from models.states import State
 from study.bodies import BodySource, MissingBody, load_body
+from study.body_cards import body_key, record_card
 from study.checkpoints import PERIOD_SECONDS
 from study.provenance import device_name, versions
 from study.spec import RunSpec, canonical_json
@@ -36,7 +37,7 @@ class Origin:
     checkpoint_seconds: float = PERIOD_SECONDS
 
     def load_body(self, run: RunSpec, storage: Storage) -> tuple[Architecture, State]:
-        """What a run starts from.
+        """What a run starts from; the ledger gets a card that describes it.
 
         Raises:
             MissingBody: a body of our own could not be made, or is not in the store.
@@ -44,7 +45,9 @@ class Origin:
         source = self.sources.get(run.run_id)
         if source is not None and source.key in self.body_errors:
             raise MissingBody(f"the {source.name} could not be made: {self.body_errors[source.key]}")
-        return load_body(run, storage, source)
+        loaded = load_body(run, storage, source)
+        record_card(run, storage=storage, source=source, revision=self.revision)
+        return loaded
 
     def columns(self, run: RunSpec) -> dict[str, Any]:
         """Columns of a run's row."""
@@ -52,14 +55,10 @@ class Origin:
             "device": device_name(self.device),
             "git_revision": self.revision,
             "versions": canonical_json(versions()),
-            "body_key": self._body_key(run),
+            "body_key": body_key(run, self.sources.get(run.run_id)),
         }
 
     def stamp(self, runs: Sequence[RunSpec]) -> dict[str, Any]:
         """What must be the same for training to continue bit for bit; the code is part of the runs' ids."""
-        bodies = {run.run_id: self._body_key(run) for run in runs}
+        bodies = {run.run_id: body_key(run, self.sources.get(run.run_id)) for run in runs}
         return {"device": device_name(self.device), "versions": versions(), "bodies": bodies}
-
-    def _body_key(self, run: RunSpec) -> str | None:
-        source = self.sources.get(run.run_id)
-        return source.key if source else None

@@ -6,18 +6,10 @@ import pytest
 import torch
 
 from models.bodies import architecture
-from study.bodies import (
-    BodySource,
-    MissingBody,
-    has_body,
-    load_body,
-    make_body,
-    publish,
-    read_card,
-    read_state,
-    resolve,
-    source_of,
-)
+from study.bodies import BodySource, MissingBody, load_body, resolve, source_of
+from study.body_execution import BodyExecution
+from study.body_store import has_body, publish, read_card, read_state
+from study.ledger import Ledger
 from study.recipes import recipe_for
 from study.spec import RunSpec
 from study.storage import open_storage
@@ -38,16 +30,24 @@ def storage(tmp_path):
 @pytest.fixture(scope="module")
 def source() -> BodySource:
     """Two steps of bit memory: quick to make."""
-    return source_of(recipe_for("bit-memory", body="gpt2", size="nano", num_steps=2))
+    recipe = recipe_for("bit-memory", body="gpt2", size="nano", num_steps=2)
+    return source_of("bit-memory", replace(recipe, task_args=(*recipe.task_args, ("num_valid_examples", 16))))
+
+
+def _make(storage, source) -> BodyExecution:
+    execution = BodyExecution(source, ledger=Ledger(storage.uri), revision="abc", device=CPU)
+    for _ in execution.steps():
+        pass
+    return execution
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory, source):
-    """A store that holds this body."""
-    storage = open_storage(str(tmp_path_factory.mktemp("made")))
-    steps = [point.step for point in make_body(source, storage=storage, device=CPU, revision="abc")]
-    assert steps == [0, 1, 2]
-    return storage
+    """A ledger whose store holds this body."""
+    ledger = Ledger(str(tmp_path_factory.mktemp("made") / "out"))
+    ledger.prepare()
+    _make(ledger.storage, source)
+    return ledger.storage
 
 
 @pytest.mark.parametrize(
@@ -85,13 +85,24 @@ def test_the_corpus_is_part_of_the_key(monkeypatch, tmp_path):
 
 
 def test_a_body_is_made_once_with_its_card(made, source):
-    assert list(make_body(source, storage=made, device=CPU, revision="abc")) == []
+    model = made.read(f"bodies/{source.key}/model.safetensors")
+    again = _make(made, source)
+    assert (again.tally.ended, again.tally.failed) == (1, 0)
+    assert made.read(f"bodies/{source.key}/model.safetensors") == model
     card = read_card(made, source.key)
     assert card["key"] == source.key and card["git_revision"] == "abc"
+    assert (card["kind"], card["init"], card["num_resumed"]) == ("pretrained", "bit-memory", 0)
     assert [point["step"] for point in card["curve"]] == [0, 1, 2]
     assert card["held_out_metric"] == card["curve"][-1]["held_out_metric"]
+    assert card["baseline_metric"] == 0.75 and card["is_better_lower"] is False
     assert card["train_flops"] > 0 and card["versions"]["torch"] == torch.__version__
-    assert set(read_state(made, source)) == set(architecture("gpt2", size="nano").shapes)
+    state = read_state(made, source.key)
+    assert set(state) == set(architecture("gpt2", size="nano").shapes) == {each["name"] for each in card["tensors"]}
+    assert card["num_params"] == sum(tensor.numel() for tensor in state.values())
+
+
+def test_nothing_else_is_left_of_the_making(made):
+    assert made.names("checkpoints") == made.names("leases") == []
 
 
 def test_of_two_makers_one_wins_whole(storage):
@@ -101,7 +112,7 @@ def test_of_two_makers_one_wins_whole(storage):
     def make(number: int) -> None:
         barrier.wait()
         state = {"x": torch.full((1000,), float(number))}
-        kept.append(publish(storage, "key", state, {"number": number})["number"])
+        kept.append(publish(storage, state, {"key": "key", "number": number})["number"])
 
     threads = [threading.Thread(target=make, args=(number,)) for number in range(4)]
     for thread in threads:
@@ -109,21 +120,16 @@ def test_of_two_makers_one_wins_whole(storage):
     for thread in threads:
         thread.join()
     assert len(set(kept)) == 1
-    recipe = recipe_for("bit-memory", body="gpt2", size="nano")
-    tensors = read_state(storage, _Keyed(recipe, None))
+    tensors = read_state(storage, "key")
     assert tensors["x"].unique().tolist() == [kept[0]]
 
 
-class _Keyed(BodySource):
-    key = "key"  # type: ignore[assignment]
-
-
 def test_a_maker_that_died_before_the_copy_of_the_card_left_a_whole_body(storage, tmp_path):
-    publish(storage, "key", {"x": torch.zeros(2)}, {"number": 1})
+    publish(storage, {"x": torch.zeros(2)}, {"key": "key", "number": 1})
     card = tmp_path / "out" / "bodies" / "key" / "card.json"
     card.unlink()
     assert has_body(storage, "key")
-    assert json.loads(card.read_text()) == {"number": 1}
+    assert json.loads(card.read_text()) == {"key": "key", "number": 1}
 
 
 def test_a_body_that_is_nowhere_is_named(storage, source):
@@ -133,14 +139,14 @@ def test_a_body_that_is_nowhere_is_named(storage, source):
 
 
 def test_a_shallow_body_is_the_beginning_of_the_whole(made, source):
-    whole = read_state(made, source)
+    whole = read_state(made, source.key)
     body, state = load_body(_spec(init="bit-memory", num_layers=1), made, source)
     assert body.num_layers == 1 and set(state) == set(body.shapes)
     assert all(torch.equal(state[name], whole[name]) for name in state)
 
 
 def test_controls_derive_from_the_pretrained_body(made, source):
-    whole = read_state(made, source)
+    whole = read_state(made, source.key)
     name = "h.0.mlp.c_fc.weight"
     _, shuffled = load_body(_spec(init="shuffled"), made, source)
     assert torch.equal(shuffled[name].flatten().sort().values, whole[name].flatten().sort().values)

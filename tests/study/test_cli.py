@@ -73,7 +73,11 @@ def refused(argv: list[str], capsys: pytest.CaptureFixture[str]) -> str:
         (["report", "--out", "OUT", "--to", "TO"], "there is no ledger at"),
         (["pretrain", "langage", "--size", "nano", "--out", "OUT"], "did you mean language"),
         (["pretrain", "language", "--size", "nan", "--out", "OUT"], "did you mean nano"),
-        (["pretrain", "language", "--size", "nano", "--body", "bert", "--out", "OUT"], "bert"),
+        (["pretrain", "language", "--size", "nano", "--body", "lstm", "--out", "OUT"], "lstm is never pretrained"),
+        (["pretrain", "shuffled", "--size", "nano", "--out", "OUT"], "unknown init that is pretrained"),
+        (["pretrain", "language", "--size", "base", "--out", "OUT"], "published weights openai-community/gpt2"),
+        (["pretrain", "dyck", "--size", "nano", "--num-steps", "0", "--out", "OUT"], "at least 1"),
+        (["pretrain", "dyck", "--size", "nano", "--seed", "-1", "--out", "OUT"], "seed"),
         (["plan", "quickstart", "--out", "nonsense://place"], "cannot open"),
     ],
 )

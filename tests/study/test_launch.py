@@ -95,24 +95,34 @@ def test_damaged_data_are_refused_before_anything_is_written(tmp_path, monkeypat
 def test_missing_bodies_are_made_first_and_used(ray_runtime, tmp_path, monkeypatch):
     from study import recipes
 
-    short = {name: dataclasses.replace(recipe, num_steps=2) for name, recipe in recipes._NANO.items()}
+    # One step, and few held-out examples: short windows, or as many as asked for.
+    language, bits = recipes._NANO["language"], recipes._NANO["bit-memory"]
+    short = {
+        "language": dataclasses.replace(language, num_steps=1, num_tokens=8),
+        "bit-memory": dataclasses.replace(bits, num_steps=1, task_args=(*bits.task_args, ("num_valid_examples", 16))),
+    }
     monkeypatch.setattr(recipes, "_NANO", short)
     out = tmp_path / "out"
     specs = [grid(init=init)[0] for init in ("language", "bit-memory", "shuffled")]
     summary = run_grid(specs, out=str(out))
     assert summary.done == 3
     rows = {row["init"]: row for row in Ledger(str(out)).runs().to_pylist()}
-    folders = {path.name for path in (out / "bodies").iterdir()}
-    assert folders == {rows["language"]["body_key"], rows["bit-memory"]["body_key"]}
-    assert rows["shuffled"]["body_key"] == rows["language"]["body_key"]
-    assert sorted(path.name for path in (out / "bodies").rglob("*.*")) == ["card.json"] * 2 + ["model.safetensors"] * 2
+    cards = {path.name: json.loads((path / "card.json").read_text()) for path in (out / "bodies").iterdir()}
+    assert set(cards) == {row["body_key"] for row in rows.values()} and len(cards) == 3
+    control = cards[rows["shuffled"]["body_key"]]
+    assert control["kind"] == "derived" and control["source_key"] == rows["language"]["body_key"]
+    made = {path.parent.name for path in out.glob("bodies/*/model.safetensors")}
+    assert made == {rows["language"]["body_key"], rows["bit-memory"]["body_key"]}
 
 
 @pytest.mark.ray
 def test_pretraining_by_name_makes_a_body_once(ray_runtime, tmp_path):
     out = str(tmp_path / "out")
-    card = run_pretraining("bit-memory", body="gpt2", size="nano", num_steps=2, out=out)
+    made = run_pretraining("bit-memory", body="gpt2", size="nano", num_steps=2, out=out, address="auto")
+    card = made.card
+    assert made.is_new
     assert card["num_steps"] == 2 and Path(out, "bodies", card["key"], "model.safetensors").is_file()
     started = time.monotonic()
-    assert run_pretraining("bit-memory", body="gpt2", size="nano", num_steps=2, out=out) == card
+    again = run_pretraining("bit-memory", body="gpt2", size="nano", num_steps=2, out=out)
+    assert again.card == card and not again.is_new
     assert time.monotonic() - started < 1
