@@ -16,13 +16,7 @@ from tasks import TASKS
 GOLDEN = Path(__file__).parents[1] / "golden"
 REGENERATE = "python tests/golden/regenerate.py"
 MINE = """
-from __future__ import annotations
-from dataclasses import dataclass
 from study.spec import RunSpec
-
-@dataclass
-class Axis:
-    name: str
 
 def mine():
     common = {"size": "nano", "init": "random", "num_steps": 2, "eval_every_steps": 1}
@@ -105,6 +99,13 @@ def test_mistakes_in_ones_own_grid(tmp_path: Path, text: str, name: str, words: 
     with pytest.raises(UserError) as refusal:
         load_grid(f"{file}:{name}")
     assert words in str(refusal.value) and "\n" not in str(refusal.value)
+
+
+def test_a_grid_of_ones_own_may_hold_dataclasses(tmp_path: Path) -> None:
+    """They look their module up by its name."""
+    axis = "from __future__ import annotations\nfrom dataclasses import dataclass\n@dataclass\nclass Axis:\n    name: str\n"
+    (tmp_path / "axes.py").write_text(axis + MINE)
+    assert len(load_grid(f"{tmp_path}/axes.py:mine")) == 2
 
 
 def test_unknown_grids_are_refused() -> None:
