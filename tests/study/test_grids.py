@@ -103,8 +103,8 @@ def test_mistakes_in_ones_own_grid(tmp_path: Path, text: str, name: str, words: 
 
 def test_a_grid_of_ones_own_may_hold_dataclasses(tmp_path: Path) -> None:
     """They look their module up by its name."""
-    axis = "from __future__ import annotations\nfrom dataclasses import dataclass\n@dataclass\nclass Axis:\n    name: str\n"
-    (tmp_path / "axes.py").write_text(axis + MINE)
+    imports = "from __future__ import annotations\nfrom dataclasses import dataclass\n"
+    (tmp_path / "axes.py").write_text(imports + "@dataclass\nclass Axis:\n    name: str\n" + MINE)
     assert len(load_grid(f"{tmp_path}/axes.py:mine")) == 2
 
 
