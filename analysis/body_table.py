@@ -56,9 +56,15 @@ def _row(card: dict[str, Any]) -> list[object]:
         card["device"],
         _integer(seed),
         _integer(card["num_params"]),
-        card["git_revision"] and card["git_revision"][:_REVISION],
+        card["git_revision"] and _short(card["git_revision"]),
         card["key"],
     ]
+
+
+def _short(revision: str) -> str:
+    """The commit's first digits, and whatever says that the code was not just that commit."""
+    commit, mark, rest = revision.partition("+")
+    return commit[:_REVISION] + mark + rest
 
 
 def _body(card: Mapping[str, Any]) -> str:

@@ -61,8 +61,9 @@ def looks(inits: Iterable[str]) -> dict[str, Look]:
     chosen |= {name: _SPARE[i % len(_SPARE)] for i, name in enumerate(rest)}
     for kind, own in INIT_LOOKS.items():
         variants = sorted(name for name in names if kind_of(name) == kind and name != kind)
+        marks = (replace(own, symbol=f"{own.symbol}-open"), *_SPARE)
         for i, name in enumerate(variants):
-            mark = _SPARE[i % len(_SPARE)]
+            mark = marks[i % len(marks)]
             chosen[name] = replace(own, symbol=mark.symbol, dash=mark.dash)
     return {name: chosen[name] for name in names}
 

@@ -14,9 +14,8 @@ from analysis.body_tensors import STATISTICS
 MOST_KINDS = 9
 """Kinds of tensor that are drawn: Longformer has the most."""
 _LOG_FROM = 3  # ratio between the largest and the least value from which an axis is logarithmic
-# Of marks: where values are equal by design, one shows inside the other.
-_SIZES = {"language": 11, "statistics": 8, "shuffled": 5, "random": 10, "random-scaled": 6}
-_SIZE = 7
+_SIZE = 10  # of marks, but of those that have the values of others by design: they show inside these
+_SIZES = {"statistics": 7, "shuffled": 4, "random-scaled": 6}
 _MOST_MARKS = 12  # per line and panel; more would run together
 _SMALLER_FROM, _SMALLER = 9, 0.65  # number of layers from which marks are smaller
 _LONG = 12  # characters of a legend entry beyond which it takes the place of two

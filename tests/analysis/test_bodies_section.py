@@ -81,6 +81,11 @@ def test_card_of_an_older_program_is_shown_as_far_as_it_goes(out, synthetic_card
     assert "2.38\u00a0bits\u00a0per\u00a0byte" in part.section.body
 
 
+def test_revision_with_changes_is_not_shown_as_the_commit(out, synthetic_cards):
+    synthetic_cards.put_card(out, synthetic_cards.pretrained_card(git_revision=f"{'0123456789' * 4}+changes"))
+    assert "<td>0123456789+changes</td>" in section(out).section.body
+
+
 def test_one_sentence_and_no_figure_without_bodies(synthetic, tmp_path):
     part = section(synthetic.write(tmp_path / "out", [synthetic.run(accuracy=0.9, init="random")]))
     assert part.pictures == ()
