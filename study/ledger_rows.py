@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -14,6 +15,8 @@ KEYS = ("run_id", "attempt", "status", "ended_at")
 """Columns of the table of runs that decide which rows count."""
 EVALUATION = ("run_id", "attempt", "step", "split")
 """Columns of the table of curves that name an evaluation."""
+MANY_ROWS = 100_000
+"""From here on threads pay: a million rows are copied in half the time by two."""
 
 
 def winners(runs: pa.Table, copies: pa.Table | None = None) -> pa.Array:
@@ -76,4 +79,10 @@ def pairs(table: pa.Table) -> pa.ChunkedArray:
 def _taken(table: pa.Table, indices: pa.Array) -> pa.Table:
     """These rows; the table itself where they are all of it in order, as in a compacted ledger."""
     is_all = len(indices) == table.num_rows and pc.all(pc.less(indices[:-1], indices[1:])).as_py()
-    return table if is_all else table.take(indices)
+    if is_all:
+        return table
+    if table.num_rows < MANY_ROWS:
+        return table.take(indices)
+    with ThreadPoolExecutor() as pool:  # pyarrow itself takes with one thread only
+        columns = list(pool.map(lambda column: column.take(indices), table.columns))
+    return pa.Table.from_arrays(columns, schema=table.schema)

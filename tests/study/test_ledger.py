@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from study import ledger_rows
 from study.errors import LedgerWarning, UserError
 from study.ledger import Ledger, read_curves, read_runs
 from study.ledger_rows import KEYS, pairs, winners
@@ -36,6 +37,15 @@ def test_rows_come_back_as_written(made, ledger: Ledger) -> None:
     assert by_id[made.run_id(1)]["test_accuracy"] is None
     assert by_id[made.run_id(0)]["ended_at"] == made.START
     assert set(pairs(curves).to_pylist()) == set(pairs(runs).to_pylist()) and curves.num_rows == 3
+
+
+def test_large_tables_are_put_in_order_by_several_threads(made, ledger: Ledger, monkeypatch) -> None:
+    for seed in range(5):
+        ledger.append([made.row(seed)], [made.curve(seed, step) for step in range(3)], "p")
+    runs, curves = ledger.runs(), ledger.curves()
+    monkeypatch.setattr(ledger_rows, "MANY_ROWS", 1)
+    assert ledger.runs().equals(runs, check_metadata=True) and ledger.curves().equals(curves, check_metadata=True)
+    assert runs["run_id"].to_pylist() == sorted(made.run_id(seed) for seed in range(5))
 
 
 def test_pandas_reads_the_folder_directly(made, ledger: Ledger) -> None:
