@@ -10,10 +10,9 @@ from typing import Any, Protocol
 from study.checkpoints import Checkpoint
 from study.measurements import Evaluated, Measurement
 from study.spec import RunSpec
+from study.state_file import BAD_STATE
 
 Row = dict[str, Any]
-_BAD_STATE = (LookupError, TypeError, ValueError, RuntimeError, AssertionError)
-"""What a state of another layout raises; RuntimeError is torch's for shapes."""
 
 
 class Engine(Protocol):
@@ -113,7 +112,7 @@ class Attempt:
             curves = state["curves"]
             rows = [{**row, "ended_at": datetime.fromisoformat(row["ended_at"])} for row in state["rows"]]
             started_at = datetime.fromisoformat(state["started_at"])
-        except _BAD_STATE as error:
+        except BAD_STATE as error:
             self._checkpoint.set_aside(f"{type(error).__name__}: {error}")
             self._engine = self._make()  # the old one may hold half of the state
             return

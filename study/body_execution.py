@@ -7,7 +7,6 @@ A process that wants a body which another one is making waits for it, and goes o
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Iterator
 
@@ -16,6 +15,7 @@ import torch
 from study.bodies import BodySource
 from study.body_cards import pretrained_card
 from study.body_store import has_body, publish
+from study.checkpoints import PERIOD_SECONDS
 from study.errors import StorageError, one_line
 from study.execution import FAILURES, CommitFailed, Tally
 from study.lease import Lease
@@ -24,17 +24,12 @@ from study.pretrain import Pretraining
 from study.pretraining_results import Progress
 from study.pretraining_steps import precision_on
 from study.provenance import versions
-from study.state_file import StateFile
+from study.state_file import BAD_STATE, LEAST_SECONDS, StateFile
 from tasks.files import MissingData
 
-PERIOD_SECONDS = 60.0
+MAX_THREADS = 4
+"""Threads that one pretraining gets at most: matrices of nano and mini do not fill more."""
 _POLL_SECONDS = 1.0
-_BAD_STATE = (LookupError, TypeError, ValueError, RuntimeError, AssertionError)
-"""What a state of another layout raises; RuntimeError is torch's for shapes."""
-_LEAST_SECONDS = 5.0
-"""Less work than this is not worth a state when a trial is stopped."""
-
-_logger = logging.getLogger(__name__)
 
 
 class BodyExecution:
@@ -101,7 +96,7 @@ class BodyExecution:
 
     def stop(self) -> None:
         """Keep what was done since the last state; to be called during a pause, if no other step follows."""
-        if self._pretraining is not None and self._file.age_seconds > _LEAST_SECONDS:
+        if self._pretraining is not None and self._file.age_seconds > LEAST_SECONDS:
             self._save(self._pretraining)
         self._lease.release()
 
@@ -135,7 +130,7 @@ class BodyExecution:
                 # With another number of threads sums are rounded in another order.
                 torch.set_num_threads(state["threads"])
             return fresh
-        except _BAD_STATE as error:
+        except BAD_STATE as error:
             self._file.set_aside(f"{type(error).__name__}: {error}")
             return self._fresh()
 

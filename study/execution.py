@@ -29,6 +29,7 @@ from study.ledger import Ledger
 from study.origin import Origin
 from study.packing import Pack
 from study.spec import RunSpec
+from study.state_file import LEAST_SECONDS
 from study.training import Training
 from tasks.base import Task
 from tasks.catalogue import make_task
@@ -52,8 +53,6 @@ FAILURES = (
 _MAX_ERROR_LENGTH = 500
 _COMMIT_PAUSES_SECONDS = (1.0, 2.0, 4.0, 8.0, 16.0)
 """Before each further try to commit what was trained: a disk may be given room, a network may come back."""
-_LEAST_SECONDS = 5.0
-"""Less work than this is not worth a checkpoint when a trial is stopped."""
 
 _logger = logging.getLogger(__name__)
 
@@ -122,7 +121,7 @@ class Execution:
     def stop(self) -> None:
         """Keep what was done since the last checkpoint; to be called during a pause, if no other step follows."""
         if self._attempt is not None:
-            self._attempt.save(least_seconds=min(_LEAST_SECONDS, self._origin.checkpoint_seconds))
+            self._attempt.save(least_seconds=min(LEAST_SECONDS, self._origin.checkpoint_seconds))
 
     def _train(self, runs: Sequence[RunSpec]) -> Iterator[None]:
         """Train runs together until each has a row.

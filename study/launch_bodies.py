@@ -17,9 +17,6 @@ if TYPE_CHECKING:
     from study.execution import Tally
     from study.progress import Board
 
-MAX_THREADS = 4
-"""Threads that one pretraining gets at most: matrices of nano and mini do not fill more."""
-
 
 @dataclass(frozen=True)
 class Outcome:
@@ -112,7 +109,7 @@ def _here(source: BodySource, ledger: Ledger) -> str:
     import torch
 
     from study.allocator import keep_freed_memory
-    from study.body_execution import BodyExecution
+    from study.body_execution import MAX_THREADS, BodyExecution
     from study.execution import CommitFailed
     from study.progress import Board
 

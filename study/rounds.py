@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from study.bodies import BodySource
+from study.body_execution import MAX_THREADS
 from study.capacity import Capacity, capacity
 from study.checkpoints import PERIOD_SECONDS
 from study.ledger import Ledger
@@ -17,8 +18,6 @@ MAX_FAILURES = 2
 """Lost workers that a trial survives, each time from its start."""
 _MAX_TRIALS = 2000
 """Trials of one Tune experiment: its state file grows by 10 kB each and is written whole, every few minutes."""
-_MAX_BODY_THREADS = 4
-"""Threads that one pretraining gets at most: matrices of nano and mini do not fill more."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +48,7 @@ def run_round(launch: Launch, bodies: Sequence[BodySource], packs: Sequence[Pack
         Why a body could not be made, by its key, and how the worker of a pack died, by pack id.
     """
     ordered = [
-        *sorted(bodies, key=lambda source: source.recipe.num_steps, reverse=True),
+        *sorted(bodies, key=lambda source: source.train_flops, reverse=True),
         *sorted(packs, key=lambda pack: _flops(launch, pack), reverse=True),
     ]
     offer = capacity()
@@ -66,12 +65,9 @@ def _fit(launch: Launch, work: Sequence[Pack | BodySource], offer: Capacity) -> 
     bodies = [each for each in work if isinstance(each, BodySource)]
     packs = [each for each in work if isinstance(each, Pack)]
     threads = max(1, offer.num_cpus // max(1, len(bodies)))
-    flops = [_flops(launch, pack) for pack in packs]
-    # A body weighs as much as the average pack, for want of a better estimate.
-    typical = sum(flops) / len(flops) if flops else 1.0
     board = Board(
         "runs" if packs else "bodies",
-        work=[*(typical for _ in bodies), *flops],
+        work=[*(source.train_flops for source in bodies), *(_flops(launch, pack) for pack in packs)],
         total=sum(len(pack.runs) for pack in packs) if packs else len(bodies),
         uncounted=len(bodies) if packs else 0,
         members=[*([] for _ in bodies), *([run.run_id for run in pack.runs] for pack in packs)],
@@ -87,7 +83,7 @@ def _fit(launch: Launch, work: Sequence[Pack | BodySource], offer: Capacity) -> 
                 launch.body_errors,
                 checkpoint_seconds=launch.checkpoint_seconds,
             ),
-            cpus=[min(_MAX_BODY_THREADS, threads) if isinstance(each, BodySource) else 1 for each in work],
+            cpus=[min(MAX_THREADS, threads) if isinstance(each, BodySource) else 1 for each in work],
             gpus=[gpus_of(launch, each, offer) for each in work],
             max_failures=MAX_FAILURES,
             board=board,

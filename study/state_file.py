@@ -14,6 +14,10 @@ from study.storage import Storage
 
 _MAX_SHARE = 0.02
 """Share of the time that may go into writing states, from the second one on."""
+BAD_STATE = (LookupError, TypeError, ValueError, RuntimeError, AssertionError)
+"""What a state of another layout raises where it is continued; RuntimeError is torch's for shapes."""
+LEAST_SECONDS = 5.0
+"""Less work than this is not worth a state when a trial is stopped."""
 
 _logger = logging.getLogger(__name__)
 
