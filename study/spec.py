@@ -147,7 +147,8 @@ class RunSpec:
 
     def __post_init__(self) -> None:
         normal = {
-            "task_args": TaskArgs(self.task_args),
+            # Most specifications of a large grid are made from another one, whose arguments were checked.
+            "task_args": self.task_args if isinstance(self.task_args, TaskArgs) else TaskArgs(self.task_args),
             "protocol": checks.member("protocol", self.protocol, Protocol),
             "schedule": checks.member("schedule", self.schedule, Schedule),
             "features": checks.member("features", self.features, Features),

@@ -55,6 +55,8 @@ _Enum = TypeVar("_Enum", bound=StrEnum)
 
 def member(name: str, value: Any, kind: type[_Enum]) -> _Enum:
     """The enumeration's member with this value."""
+    if isinstance(value, kind):
+        return value
     if value not in list(kind):
         raise unknown_name(name, str(value), [str(choice) for choice in kind])
     return kind(value)
@@ -64,7 +66,8 @@ def whole(name: str, value: Any, smallest: int, largest: int | None, may_be_none
     """An integer within its bounds as a Python `int`; True and 3.0 are no integers."""
     if value is None and may_be_none:
         return None
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+    # Asking for the type first is twice as fast, which counts where a grid has ten thousand runs.
+    if type(value) is not int and (isinstance(value, bool) or not isinstance(value, numbers.Integral)):
         raise UserError(f"{name} must be a whole number{' or None' * may_be_none}, not {one_line(repr(value))}")
     number = int(value)
     if number < smallest or (largest is not None and number > largest):
@@ -77,7 +80,7 @@ def real(name: str, value: Any, interval: str, may_be_none: bool) -> float | Non
     """A finite number within its interval as a Python `float`, so that 1 and 1.0 are one run; -0.0 becomes 0.0."""
     if value is None and may_be_none:
         return None
-    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+    if type(value) is not float and (isinstance(value, bool) or not isinstance(value, numbers.Real)):
         raise UserError(f"{name} must be a number{' or None' * may_be_none}, not {one_line(repr(value))}")
     number = float(value) + 0.0
     if not math.isfinite(number) or not _INTERVALS[interval](number):
