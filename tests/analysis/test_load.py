@@ -91,7 +91,7 @@ def test_ledger_of_unreadable_parts_only(tmp_path, synthetic):
     part.write_bytes(part.read_bytes()[:50])
     with pytest.raises(UserError) as error:
         load(out)
-    assert "not a whole Parquet file" in one_line(error.value)
+    assert "not a whole part" in one_line(error)
 
 
 def test_what_varies_inside_a_cell_names_the_setting(tmp_path, synthetic):
