@@ -27,7 +27,6 @@ from analysis.ladders import Ladder
 from analysis.stats import LEVEL, Interval
 
 NUM_SAMPLES, NUM_STARTS = 1000, 8
-_NUM_CHECKED = 4
 _EXACT = 1e-12
 _WORSE = 1e-3
 """A refit is worse than SciPy's where its objective exceeds SciPy's by this share."""
@@ -102,7 +101,14 @@ def quantiles(values: Array, level: float = LEVEL) -> tuple[float, float]:
     return float(low), float(np.quantile(values, (1 + level) / 2, method="higher"))
 
 
-def bootstrap(fit: Fit, *, num_samples: int = NUM_SAMPLES, num_starts: int = NUM_STARTS, seed: int = 0) -> Draws:
+def bootstrap(
+    fit: Fit,
+    *,
+    num_samples: int = NUM_SAMPLES,
+    num_starts: int = NUM_STARTS,
+    seed: int = 0,
+    num_checked: int = 4,
+) -> Draws:
     """Refit the form to samples of the ladder's own seeds.
 
     Args:
@@ -110,6 +116,7 @@ def bootstrap(fit: Fit, *, num_samples: int = NUM_SAMPLES, num_starts: int = NUM
         num_samples: samples.
         num_starts: starting points of each refit: the fit itself and fresh ones.
         seed: of the generator; the same seed gives the same draws.
+        num_checked: refits that SciPy repeats from the same starts; `worst_gap` says how they compare.
     """
     rng = np.random.default_rng(seed)
     deviations, freedom = resample(fit.ladder, fit.target, num_samples, rng)
@@ -120,7 +127,7 @@ def bootstrap(fit: Fit, *, num_samples: int = NUM_SAMPLES, num_starts: int = NUM
         begin = np.concatenate([begin, starts(fit.form, fit.z, target, num_starts - 1, seed)], axis=1)
     batch = fit_batch(fit.form, fit.z, target, begin, delta=fit.delta)
     gap = 0.0
-    for i in range(min(_NUM_CHECKED, num_samples)):
+    for i in range(min(num_checked, num_samples)):
         reference = min(minimise(fit.form, fit.z, target[i], theta, fit.delta).fun for theta in begin[i])
         gap = max(gap, float((batch.objective[i] - reference) / max(reference, _EXACT)))
     said = {

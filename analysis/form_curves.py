@@ -64,7 +64,9 @@ def broken(theta: Array, z: Array) -> tuple[Array, Array]:
     level, first, second, where, width = (theta[:, i : i + 1] for i in range(5))
     x = z[:, 0]
     distance = (x - where) / width
-    bend, past, change = np.logaddexp(0, distance), special.expit(distance), second - first
+    small = np.exp(-np.abs(distance))  # one exponential serves the bend, log(1 + e^d), and its slope
+    bend, past = np.maximum(distance, 0) + np.log1p(small), np.where(distance > 0, 1, small) / (1 + small)
+    change = second - first
     value = level - first * x - change * width * bend
     by_width = -change * (bend - distance * past)
     return value, _columns(np.ones_like(value), -x + width * bend, -width * bend, change * past, by_width)
