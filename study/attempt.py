@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Protocol
@@ -99,9 +98,9 @@ class Attempt:
 
     def _take(self, measurement: Measurement) -> None:
         if isinstance(measurement, Evaluated):
-            self.curves.append(dataclasses.asdict(measurement))
+            self.curves.append(dict(vars(measurement)))
         else:
-            self.rows.append({**dataclasses.asdict(measurement), "ended_at": datetime.now(UTC)})
+            self.rows.append({**vars(measurement), "ended_at": datetime.now(UTC)})
 
     def _restore(self) -> None:
         state = self._checkpoint.load()

@@ -181,7 +181,8 @@ class Execution:
 
     def _engine(self, runs: Sequence[RunSpec], task: Task) -> Engine:
         storage = self._ledger.storage
-        bodies = {_body_of(run): self._origin.load_body(run, storage) for run in runs}
+        different = {_body_of(run): run for run in runs}
+        bodies = {body: self._origin.load_body(run, storage) for body, run in different.items()}
         return self._make_engine(
             runs,
             task=task,

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from study import execution
+from study import execution, origin
 from study.bodies import source_of
 from study.errors import StorageError, StorageFull
 from study.execution import CommitFailed, Execution
@@ -83,8 +83,8 @@ def ledger(tmp_path) -> Ledger:
     return made
 
 
-def _execute(pack, ledger, train, origin=ORIGIN) -> Execution:
-    execution = Execution(pack, ledger=ledger, origin=origin, make_engine=train)
+def _execute(pack, ledger, train, made_by=ORIGIN) -> Execution:
+    execution = Execution(pack, ledger=ledger, origin=made_by, make_engine=train)
     for _ in execution.steps():
         assert 0 <= execution.tally.fraction <= 1
     return execution
@@ -155,9 +155,9 @@ def test_a_body_that_could_not_be_made_is_the_reason(ledger):
     pack = _pack(1, init="bit-memory")
     source = source_of("bit-memory", recipe_for("bit-memory", body="gpt2", size="nano"))
     run_id = pack.runs[0].run_id
-    origin = dataclasses.replace(ORIGIN, sources={run_id: source}, body_errors={source.key: "the disk is full"})
+    made_by = dataclasses.replace(ORIGIN, sources={run_id: source}, body_errors={source.key: "the disk is full"})
     train = StandIn()
-    _execute(pack, ledger, train, origin)
+    _execute(pack, ledger, train, made_by)
     row = _rows(ledger)[0]
     assert train.calls == []
     assert row["error"] == "the bit-memory body of gpt2 nano, seed 0 could not be made: the disk is full"
@@ -276,3 +276,18 @@ def test_a_place_that_cannot_be_read_is_no_fault_of_the_runs(ledger, monkeypatch
     monkeypatch.setattr(ledger.storage, "read", failing)
     with pytest.raises(StorageError):
         _execute(_pack(2), ledger, StandIn())
+
+
+def test_each_different_body_of_a_pack_is_loaded_once(ledger, monkeypatch):
+    loaded = []
+    load_body = origin.load_body
+
+    def counted(run, storage, source):
+        loaded.append(run.body_seed)
+        return load_body(run, storage, source)
+
+    monkeypatch.setattr(origin, "load_body", counted)
+    runs = _pack(4).runs
+    pack = Pack(tuple(dataclasses.replace(run, body_seed=run.seed // 2) for run in runs))
+    _execute(pack, ledger, StandIn())
+    assert sorted(loaded) == [0, 1]
