@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
@@ -16,6 +17,7 @@ from study.pretraining_steps import flops_per_step
 from study.recipes import Recipe, recipe_of_run
 from study.spec import RunSpec
 from study.storage import Storage
+from tasks.files import MissingData
 from tasks.source import Source
 
 
@@ -71,6 +73,36 @@ def resolve(spec: RunSpec) -> BodySource | None:
     """The body of our own that a run needs; None where it is drawn from a seed or loaded from a checkpoint."""
     recipe = recipe_of_run(spec)
     return None if recipe is None else source_of(str(parse(spec.init).pretrained), recipe)
+
+
+def resolve_all(specs: Iterable[RunSpec]) -> tuple[dict[str, BodySource], dict[str, str]]:
+    """The bodies of our own that runs need, each looked up once.
+
+    Returns:
+        Run id -> its body; and run id -> why it cannot be made, for runs whose data are neither here nor to be fetched.
+
+    Raises:
+        UserError: a tokenizer that is none.
+    """
+    found: dict[tuple[str, Recipe], BodySource | str] = {}
+    sources: dict[str, BodySource] = {}
+    lacking: dict[str, str] = {}
+    for spec in specs:
+        recipe = recipe_of_run(spec)
+        if recipe is None:
+            continue
+        key = (str(parse(spec.init).pretrained), recipe)
+        if key not in found:
+            try:
+                found[key] = source_of(*key)
+            except MissingData as error:
+                found[key] = str(error)
+        answer = found[key]
+        if isinstance(answer, str):
+            lacking[spec.run_id] = answer
+        else:
+            sources[spec.run_id] = answer
+    return sources, lacking
 
 
 def checkpoint_of(spec: RunSpec) -> str | None:

@@ -88,7 +88,7 @@ def run_grid(
             path, document = manifest(specs, grid_name=grid_name, command=command)
             ledger.storage.commit(path, document)
             _record_unreachable(ledger, todo, unreachable)
-            if reachable := [spec for spec in todo if spec.init not in unreachable]:
+            if reachable := [spec for spec in todo if spec.run_id not in unreachable]:
                 with connected(address):
                     num_packs = _run(launch, reachable)
             _forget_finished(ledger)
@@ -108,15 +108,18 @@ def _prepare(ledger: Ledger, todo: Sequence[RunSpec]) -> tuple[Launch, dict[str,
     """Refuse before any work what cannot be trained; absent data become failed rows where they are missed.
 
     Returns:
-        What is known of the runs that can be trained, and by init why the checkpoints of others cannot be had.
+        What is known of the runs that can be trained, and by run id why the body of another cannot be had.
     """
     from study import bodies, preflight
     from study.rounds import Launch
     from tasks.catalogue import make_task
     from tasks.files import MissingData
 
-    unreachable = preflight.unreachable(todo, with_weights=True)
-    todo = [spec for spec in todo if spec.init not in unreachable]
+    reasons = preflight.unreachable(todo, with_weights=True)
+    unreachable = {spec.run_id: reasons[spec.init] for spec in todo if spec.init in reasons}
+    sources, lacking = bodies.resolve_all(todo)
+    unreachable |= lacking
+    todo = [spec for spec in todo if spec.run_id not in unreachable]
     priced = {each.run.run_id: each for each in preflight.resolve(todo)}
     preflight.check_checkpoints(todo)
     for run in {(spec.task, spec.protocol, spec.task_args): spec for spec in todo}.values():
@@ -124,7 +127,6 @@ def _prepare(ledger: Ledger, todo: Sequence[RunSpec]) -> tuple[Launch, dict[str,
             make_task(run.task, protocol=run.protocol, args=run.task_args).check()
         except MissingData:
             continue
-    sources = {run.run_id: source for run in todo if (source := bodies.resolve(run)) is not None}
     launch = Launch(
         ledger,
         flops={run_id: each.train_flops + each.eval_flops for run_id, each in priced.items()},
@@ -135,11 +137,11 @@ def _prepare(ledger: Ledger, todo: Sequence[RunSpec]) -> tuple[Launch, dict[str,
 
 
 def _record_unreachable(ledger: Ledger, todo: Sequence[RunSpec], reasons: Mapping[str, str]) -> None:
-    """A failed row for each run whose checkpoint cannot be had, by init."""
+    """A failed row for each run whose body cannot be had, for want of a checkpoint or of data to pretrain on."""
     from study.execution import failed_row
 
-    for pack in make_packs([spec for spec in todo if spec.init in reasons], device="cpu"):
-        ledger.append([failed_row(run, reasons[run.init]) for run in pack.runs], [], pack.pack_id)
+    for pack in make_packs([spec for spec in todo if spec.run_id in reasons], device="cpu"):
+        ledger.append([failed_row(run, reasons[run.run_id]) for run in pack.runs], [], pack.pack_id)
 
 
 def _run(launch: Launch, todo: Sequence[RunSpec]) -> int:

@@ -88,7 +88,11 @@ _RESULT = [
 ]
 
 _ORIGIN = [
-    _column("body_key", pa.string(), "folder under bodies/ whose weights were used; null for random ones"),
+    _column(
+        "body_key",
+        pa.string(),
+        "folder under bodies/ with the card of the body it started from; null where that was not to be had",
+    ),
     _column("device", pa.string(), "processor or accelerator that trained the run"),
     _column("pack_id", pa.string(), "pack the run was trained in"),
     _column("pack_size", pa.int32(), "runs that were trained together", unit="runs"),

@@ -6,25 +6,15 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from study.bodies import resolve
-from study.body_store import has_body
 from study.ledger import Ledger
 from study.ledger_schema import STATUSES
 from study.packing import MAX_SIZE, Device, make_packs, pack_bytes
+from study.plan_bodies import bodies_of, told
 from study.preflight import Priced
+from study.rates import MEASURED, hours
 from study.reply import Reply, duration, quantity, table
 from study.spec import RunSpec
 
-# Floating-point operations per second that training achieves, lowest to highest, by kind of device and precision.
-# CPU: measured with the packed engine and with a plain loop on one Xeon core with AMX, from nano bodies on short
-# sequences with dropout to base bodies on long ones (benchmarks/throughput). GPU: not measured; the range assumes a
-# tenth of a percent (nano, launch-bound) to a third (base and up) of the peak of an H100-class device.
-ACHIEVED: dict[tuple[str, str], tuple[float, float]] = {
-    ("cpu core", "fp32"): (10e9, 140e9),
-    ("cpu core", "bf16"): (20e9, 420e9),
-    ("gpu", "fp32"): (0.5e12, 20e12),
-    ("gpu", "bf16"): (1e12, 300e12),
-}
 _DEVICES: dict[str, Device] = {"cpu core": "cpu", "gpu": "cuda"}
 _TYPICAL_BYTES: dict[Device, float] = {"cpu": 4e9, "cuda": 80e9}
 """Memory of a trial that packs are sized for here; `study run` takes that of the machines it finds."""
@@ -66,7 +56,7 @@ def answer(
             for device in packs
         },
         "kinds": _kinds(priced),
-        "bodies": _bodies(todo, ledger),
+        "bodies": bodies_of([each.run for each in todo], ledger),
         "unreachable": _unreachable(unpriced),
     }
     return Reply(document, _shown(document))
@@ -74,12 +64,8 @@ def answer(
 
 def _hours(todo: Sequence[Priced], kind: str) -> tuple[float, float]:
     """Shortest and longest device-hours at the achieved rates."""
-    low = high = 0.0
-    for each in todo:
-        slowest, fastest = ACHIEVED[kind, each.run.precision]
-        low += (each.train_flops + each.eval_flops) / fastest / 3600
-        high += (each.train_flops + each.eval_flops) / slowest / 3600
-    return low, high
+    parts = [hours(each.train_flops + each.eval_flops, kind, each.run.precision) for each in todo]
+    return sum(low for low, _ in parts), sum(high for _, high in parts)
 
 
 def _kinds(priced: Sequence[Priced]) -> list[dict[str, Any]]:
@@ -104,22 +90,6 @@ def _kinds(priced: Sequence[Priced]) -> list[dict[str, Any]]:
     ]
 
 
-def _bodies(todo: Sequence[Priced], ledger: Ledger | None) -> list[dict[str, Any]]:
-    """Bodies that are made or reused, and checkpoints that are loaded, with the number of runs that need each."""
-    needed: Counter[tuple[str, str, str]] = Counter()
-    for each in todo:
-        source = resolve(each.run)
-        if source is not None:
-            is_there = ledger is not None and has_body(ledger.storage, source.key)
-            needed[source.name, source.key, "reuse" if is_there else "make"] += 1
-        elif not each.run.init.startswith("random"):
-            needed[f"{each.run.init} {each.run.body} {each.run.size or ''}".strip(), "", "load"] += 1
-    return [
-        {"body": name, "key": key or None, "action": action, "runs": runs}
-        for (name, key, action), runs in needed.items()
-    ]
-
-
 def _unreachable(unpriced: Sequence[tuple[RunSpec, str]]) -> list[dict[str, Any]]:
     """Checkpoints that are neither here nor to be fetched, with the number of runs that need each."""
     needed = Counter((run.init, reason) for run, reason in unpriced)
@@ -139,7 +109,7 @@ def _shown(document: Mapping[str, Any]) -> list:
     for kind, device in _DEVICES.items():
         low, high = (duration(3600 * hours) for hours in document["hours"][kind])
         packs, memory = document["packs"][device], quantity(document["pack_memory_bytes"][device])
-        measured = "" if kind == "cpu core" else " (assumed rates, not measured)"
+        measured = "" if kind in MEASURED else " (assumed rates, not measured)"
         shown.append(f"on one {kind}: {packs} packs, {low} to {high}{measured}; largest pack about {memory}B of memory")
-    shown += [f"{body['action']} {body['body']} for {body['runs']} runs" for body in document["bodies"]]
+    shown += [told(body) for body in document["bodies"]]
     return shown + [f"not priced: {each['runs']} runs, {each['reason']}" for each in document["unreachable"]]
