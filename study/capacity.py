@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import logging
 import math
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from study.errors import UserError
 from study.packing import Device
 
-_WAIT_SECONDS = 15 * 60
-"""An autoscaler starts a machine in less; longer than that there is none to be had, or nobody who starts one."""
-_LOOK_SECONDS = 2.0
-
-_logger = logging.getLogger(__name__)
+_ANSWER_SECONDS = 120.0
+"""A process that imports torch starts in less; a GPU that others use up may not answer at all."""
 
 
 @dataclass(frozen=True)
@@ -42,14 +36,9 @@ class Capacity:
 
 
 def capacity() -> Capacity:
-    """Of the cluster that this process is connected to; waits for its first worker node where there is none yet.
-
-    Raises:
-        UserError: none came.
-    """
+    """Of the cluster that this process is connected to; it has a processor (`study.cluster.connected`)."""
     import ray
 
-    _wait_for_processors()
     nodes = [node for node in ray.nodes() if node["Alive"]]
     return capacity_of([node["Resources"] for node in nodes], _gpu_bytes(nodes))
 
@@ -57,44 +46,30 @@ def capacity() -> Capacity:
 def capacity_of(nodes: Sequence[Mapping[str, float]], gpu_bytes: Sequence[int | None]) -> Capacity:
     """From the resources of each node, as Ray counts them, and the memory of each node's GPUs."""
     known = [number for number in gpu_bytes if number is not None]
+    parts = [node.get("memory", math.inf) / node["CPU"] for node in nodes if node.get("CPU")]
     return Capacity(
         device="cuda" if any(node.get("GPU", 0) >= 1 for node in nodes) else "cpu",
         num_cpus=int(sum(node.get("CPU", 0) for node in nodes)),
-        host_bytes=min(node.get("memory", math.inf) / node["CPU"] for node in nodes if node.get("CPU", 0) >= 1),
+        host_bytes=min(
+            (node.get("memory", math.inf) / node["CPU"] for node in nodes if node.get("CPU")), default=math.inf
+        ),
         gpu_bytes=min(known) if known else None,
     )
 
 
-def _wait_for_processors() -> None:
-    import ray
-    from ray.autoscaler.sdk import request_resources
-
-    if ray.cluster_resources().get("CPU", 0) >= 1:
-        return
-    _logger.warning("the cluster has no worker node yet: waiting up to %d min for the first", _WAIT_SECONDS // 60)
-    request_resources(num_cpus=1)
-    try:
-        until = time.monotonic() + _WAIT_SECONDS
-        while ray.cluster_resources().get("CPU", 0) < 1:
-            if time.monotonic() > until:
-                raise UserError("no worker node came; look at the cluster's autoscaler, or start `ray start` on one")
-            time.sleep(_LOOK_SECONDS)
-    finally:
-        request_resources(num_cpus=0)
-
-
 def _gpu_bytes(nodes: Sequence[Mapping[str, Any]]) -> list[int | None]:
-    """Memory of the GPUs of every node that has any, as a process there sees it."""
+    """Memory of the GPUs of every node that has any, as a process there sees it; None without an answer in time."""
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     ask = ray.remote(num_cpus=0, num_gpus=0.01)(_memory_of_this_gpu)
-    placed = [NodeAffinitySchedulingStrategy(node["NodeID"], soft=True) for node in nodes if _has_gpu(node)]
-    return ray.get([ask.options(scheduling_strategy=strategy).remote() for strategy in placed])
-
-
-def _has_gpu(node: Mapping[str, Any]) -> bool:
-    return node["Resources"].get("GPU", 0) >= 1
+    with_gpu = [node["NodeID"] for node in nodes if node["Resources"].get("GPU", 0) >= 1]
+    placed = [NodeAffinitySchedulingStrategy(node, soft=True) for node in with_gpu]
+    asked = [ask.options(scheduling_strategy=strategy).remote() for strategy in placed]
+    answered, silent = ray.wait(asked, num_returns=len(asked), timeout=_ANSWER_SECONDS) if asked else ([], [])
+    for answer in silent:
+        ray.cancel(answer)
+    return [*ray.get(answered), *(None for _ in silent)]
 
 
 def _memory_of_this_gpu() -> int | None:

@@ -22,6 +22,7 @@ from study.spec import RunSpec
 from study.storage import absolute
 
 if TYPE_CHECKING:
+    from study.capacity import Capacity
     from study.rounds import Launch
 
 _MAX_ROUNDS = 8
@@ -151,35 +152,36 @@ def _run(launch: Launch, todo: Sequence[RunSpec]) -> int:
     further rounds (`study.retries`); one that dies alone gets a row that says so.
     """
     from study.body_store import has_body
+    from study.capacity import capacity
     from study.retries import again
     from study.rounds import run_round
 
-    packs = _packs(launch, todo)
+    # Asked once: between two rounds an autoscaling cluster may be without a GPU for a while.
+    offer = capacity()
+    packs = _packs(launch, todo, offer)
     needed = {source.key: source for source in launch.sources.values()}
     lacking = {key: source for key, source in needed.items() if not has_body(launch.ledger.storage, key)}
     ready = [pack for pack in packs if not _keys(launch, pack) & lacking.keys()]
     waiting = [pack for pack in packs if _keys(launch, pack) & lacking.keys()]
-    errors = run_round(launch, list(lacking.values()), ready) if lacking or ready else {}
+    errors = run_round(launch, list(lacking.values()), ready, offer) if lacking or ready else {}
     launch = replace(launch, body_errors={key: errors[key] for key in lacking if key in errors})
-    errors |= run_round(launch, [], waiting) if waiting else {}
+    errors |= run_round(launch, [], waiting, offer) if waiting else {}
     num_packs = len(packs)
     for _ in range(_MAX_ROUNDS):
         _record_lost(launch, packs, errors)
         packs = again(packs, launch.ledger.finished(), errors)
         if not packs:
             break
-        errors = run_round(launch, [], packs)
+        errors = run_round(launch, [], packs, offer)
         num_packs += len(packs)
     return num_packs
 
 
-def _packs(launch: Launch, todo: Sequence[RunSpec]) -> list[Pack]:
+def _packs(launch: Launch, todo: Sequence[RunSpec], offer: Capacity) -> list[Pack]:
     """Packs for this cluster; where an earlier launch left a state its pack is made again, so that it can go on."""
-    from study.capacity import capacity
     from study.checkpoints import unfinished
     from study.retries import adopted
 
-    offer = capacity()
     packs = adopted(todo, unfinished(launch.ledger.storage))
     taken = {run.run_id for pack in packs for run in pack.runs}
     rest = [run for run in todo if run.run_id not in taken]

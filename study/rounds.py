@@ -41,8 +41,15 @@ class Launch:
     checkpoint_seconds: float = PERIOD_SECONDS
 
 
-def run_round(launch: Launch, bodies: Sequence[BodySource], packs: Sequence[Pack]) -> dict[str, str]:
+def run_round(
+    launch: Launch, bodies: Sequence[BodySource], packs: Sequence[Pack], offer: Capacity | None = None
+) -> dict[str, str]:
     """Make bodies and train packs that need none of them; Ray must be connected.
+
+    Args:
+        launch: what is known of the work.
+        bodies, packs: what to do.
+        offer: of the cluster, by default of the one that there is now.
 
     Returns:
         Why a body could not be made, by its key, and how the worker of a pack died, by pack id.
@@ -51,7 +58,7 @@ def run_round(launch: Launch, bodies: Sequence[BodySource], packs: Sequence[Pack
         *sorted(bodies, key=lambda source: source.train_flops, reverse=True),
         *sorted(packs, key=lambda pack: _flops(launch, pack), reverse=True),
     ]
-    offer = capacity()
+    offer = offer or capacity()
     errors: dict[str, str] = {}
     for first in range(0, len(ordered), _MAX_TRIALS):
         errors |= _fit(launch, ordered[first : first + _MAX_TRIALS], offer)
