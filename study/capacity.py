@@ -50,9 +50,7 @@ def capacity_of(nodes: Sequence[Mapping[str, float]], gpu_bytes: Sequence[int | 
     return Capacity(
         device="cuda" if any(node.get("GPU", 0) >= 1 for node in nodes) else "cpu",
         num_cpus=int(sum(node.get("CPU", 0) for node in nodes)),
-        host_bytes=min(
-            (node.get("memory", math.inf) / node["CPU"] for node in nodes if node.get("CPU")), default=math.inf
-        ),
+        host_bytes=min(parts, default=math.inf),
         gpu_bytes=min(known) if known else None,
     )
 
