@@ -149,14 +149,15 @@ def resample(ladder: Ladder, target: Array, num: int, rng: np.random.Generator) 
         rng: the generator.
     """
     deviations, spreads = np.empty((num, len(target))), np.empty(ladder.num_rungs)
+    freedoms = np.empty(ladder.num_rungs, dtype=int)
     for r in range(ladder.num_rungs):
         on = np.flatnonzero(ladder.rung == r)
         drawn = target[on[_draw(ladder.units[on], num, rng)]] - target[on].mean()
-        wanted = _variance_of_mean(target[on], ladder.seed[on], ladder.body_seed[on])
+        wanted, freedoms[r] = _variance_of_mean(target[on], ladder.seed[on], ladder.body_seed[on])
         found = drawn.mean(1).var()
         deviations[:, on] = drawn * (np.sqrt(wanted / found) if found > 0 else 1.0)
-        spreads[r] = wanted * ladder.num_units[r]
-    freedom = _freedom(spreads, ladder.num_units - 1)
+        spreads[r] = wanted * (freedoms[r] + 1)
+    freedom = _freedom(spreads, freedoms)
     return deviations * np.sqrt(freedom / rng.chisquare(freedom, (num, 1))), freedom
 
 
@@ -172,13 +173,16 @@ def _draw(units: np.ndarray, num: int, rng: np.random.Generator) -> np.ndarray:
     return padded[chosen, within]
 
 
-def _variance_of_mean(values: Array, seeds: np.ndarray, bodies: np.ndarray) -> float:
-    """Unbiased variance of a rung's mean; where seeds and body seeds cross, the larger of the two ways of grouping."""
+def _variance_of_mean(values: Array, seeds: np.ndarray, bodies: np.ndarray) -> tuple[float, int]:
+    """Unbiased variance of a rung's mean and its degrees of freedom.
+
+    Where seeds and body seeds cross, the grouping with the larger variance counts, as in stats.crossed_interval.
+    """
     found = []
     for labels in (seeds, bodies):
         group = np.unique(labels, return_inverse=True)[1]
         means = np.bincount(group, values) / np.bincount(group)
-        found.append(means.var(ddof=1) / len(means) if len(means) > 1 else 0.0)
+        found.append((float(means.var(ddof=1)) / len(means) if len(means) > 1 else 0.0, len(means) - 1))
     return max(found)
 
 
