@@ -3,6 +3,8 @@
 #   make test         install with development tools, run the tests
 #   make check        format, lint, types (make lint), tests: what continuous integration runs
 #   make bench        the throughput table of this machine
+#   make bench-scale  the ledger with a million rows, a grid of ten thousand runs
+#   make bench-faults fifty kills spread over one grid: about half an hour
 
 PYTHON ?= python3
 OUT ?= out/quickstart
@@ -12,7 +14,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-com
 # pip's progress on dependencies is noise; a missing package index is still an error.
 export PIP_ROOT_USER_ACTION = ignore
 
-.PHONY: env env-dev quickstart test lint check bench clean
+.PHONY: env env-dev quickstart test lint check bench bench-scale bench-faults clean
 
 env: .venv/installed
 env-dev: .venv/installed-dev
@@ -45,6 +47,13 @@ check: lint test
 
 bench: env-dev
 	$(BIN)/python benchmarks/throughput.py --write benchmarks/throughput.md
+
+bench-scale: env-dev
+	$(BIN)/python benchmarks/ledger.py --write benchmarks/ledger.md
+	$(BIN)/python benchmarks/scale.py --write benchmarks/scale.md
+
+bench-faults: env-dev
+	$(BIN)/python benchmarks/faults.py --write benchmarks/faults.md
 
 clean:
 	rm -rf .venv build out *.egg-info .pytest_cache .ruff_cache .hypothesis

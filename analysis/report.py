@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from analysis import background, bodies, load, page, pictures, sections
-from study.errors import UserError, one_line
+from study.errors import UserError, one_line, place
 
 TITLE = "Frozen pretrained transformers"
 QUESTION = "Does language pretraining help a frozen transformer on other modalities?"
@@ -43,7 +43,7 @@ def write_report(out: str, to: str, command: list[str]) -> Path:
         UserError: no readable ledger, or `to` is a file, cannot be written, or holds something else than a report.
     """
     target = _checked(Path(to).expanduser())
-    data = sections.tables(load.load(out), command=shlex.join(command))
+    data = sections.tables(load.load(out), command=place(shlex.join(command)))
     parts = [make(data) for make in PARTS]
     drawn = [picture for part in parts for picture in part.pictures]
     try:
