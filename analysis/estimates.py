@@ -6,14 +6,14 @@ if isinstance(found, Refusal): ...  # show the points and found.sentence
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pandas as pd
 
 from analysis import refusals
 from analysis.fits import Caution, Fit, fit
 from analysis.fits_bootstrap import NUM_SAMPLES, NUM_STARTS, Draws, bootstrap
-from analysis.forms import Form
+from analysis.forms import Form, Scale
 from analysis.ladders import Ladder
 from analysis.refusals import Refusal
 from analysis.stats import Interval
@@ -67,6 +67,8 @@ def estimate(
     if refusal is not None:
         return refusal
     found = fit(ladder, form, delta=delta, seed=seed)
+    if form.scale is Scale.LOG and refusals.at_chance(ladder).any():
+        found = replace(found, cautions=(*found.cautions, Caution.SOME_AT_CHANCE))
     draws = bootstrap(found, num_samples=num_samples, num_starts=num_starts, seed=seed)
     refusal = refusals.after(draws)
     if refusal is not None:

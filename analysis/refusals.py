@@ -102,6 +102,14 @@ def _few_sizes(ladder: Ladder, form: Form) -> Refusal | None:
     return None
 
 
+def at_chance(ladder: Ladder) -> np.ndarray:
+    """[R] whether each rung's one-sided 95 % t interval, with the spread of all rungs, reaches the level of chance."""
+    if ladder.chance is None:
+        return np.zeros(ladder.num_rungs, dtype=bool)
+    means, error, freedom = _means(ladder, ladder.y)
+    return means + stats.t.ppf(1 - _ERROR_RATE, freedom) * error >= ladder.chance
+
+
 def few_seeds(ladder: Ladder, form: Form | None) -> Refusal | None:
     """Rungs with fewer than MIN_SEEDS independent units; None where there are none."""
     few = np.flatnonzero(ladder.num_units < MIN_SEEDS)
@@ -136,11 +144,7 @@ def _end_of_scale(ladder: Ladder, form: Form) -> Refusal | None:
 
 
 def _at_chance(ladder: Ladder, form: Form) -> Refusal | None:
-    """Fewer than four rungs whose one-sided 95 % t interval, with the spread of all rungs, lies below chance."""
-    if ladder.chance is None:
-        return None
-    means, error, freedom = _means(ladder, ladder.y)
-    above = int((means + stats.t.ppf(1 - _ERROR_RATE, freedom) * error < ladder.chance).sum())
+    above = int((~at_chance(ladder)).sum())
     if above >= 4:
         return None
     sentence = (

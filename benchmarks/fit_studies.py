@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy import special
 
 from analysis import refusals
 from analysis.estimates import Estimate
@@ -33,6 +32,7 @@ class Law:
         num_test: examples in the test set on which an error is counted; None for a loss.
         tails: degrees of freedom of Student's t for the seeds; None for normal noise.
         bodies: body seeds per rung, each with all seeds; 1 for a ladder of one body.
+        is_relative: seeds scatter by a share of the error instead, so that small and large rungs differ in noise.
     """
 
     form: Form
@@ -42,6 +42,7 @@ class Law:
     tails: int | None = None
     body_spread: float = 0.0
     bodies: int = 1
+    is_relative: bool = False
 
     def value(self, x: np.ndarray) -> np.ndarray:
         """True y at x [n, d]."""
@@ -61,8 +62,8 @@ class Law:
         rows = np.repeat(x, n, axis=0)
         z = rng.standard_normal(len(rows)) if self.tails is None else rng.standard_t(self.tails, len(rows))
         body = np.repeat(rng.standard_normal(len(x) * self.bodies), num_seeds) * self.body_spread
-        target = self.form.scale.of(self.value(rows)) + self.spread * z + body
-        y = np.exp(target) if self.form.scale is Scale.LOG else special.expit(-target)
+        scale = Scale.LOG if self.is_relative else self.form.scale
+        y = scale.back(scale.of(self.value(rows)) + self.spread * z + body)
         if self.num_test is not None:
             y = rng.binomial(self.num_test, np.minimum(y, 1.0)) / self.num_test
         resolution = None if self.num_test is None else 0.5 / self.num_test
@@ -94,6 +95,7 @@ JOINT_LAW = Law(form=JOINT, truth={"E": 0.5, "A": 200.0, "B": 400.0, "alpha": 0.
 BROKEN_LAW = Law(form=BROKEN, truth={"A": 1.2, "a": 0.1, "b": 0.5, "d": 3e3, "w": 0.3}, spread=0.03)
 LOGISTIC_LAW = Law(form=SATURATING, truth={"m": 3e7, "k": 0.6}, spread=0.1)
 CEILING_LAW = Law(form=CEILING, truth={"m": 1e7, "k": 0.9, "c": 0.8}, spread=0.06)
+UNEVEN_LAW = Law(form=CEILING, truth={"m": 1e7, "k": 0.9, "c": 0.8}, spread=0.03, is_relative=True)
 
 
 Bounds = dict[str, tuple[float, float | None, float | None]]
@@ -233,6 +235,7 @@ SCENARIOS: dict[str, Study] = {
     "largest left out, 6 sizes x 3 seeds": left_out(FLOOR_LAW, sizes(6), 3),
     "power-floor, 4 bodies x 3 seeds a size": one_law(BODY_LAW, sizes(6), 3),
     "power-floor, heavy tails (t with 3 df)": one_law(HEAVY_LAW, sizes(6), 4),
+    "saturating-ceiling, noise uneven 10-fold": one_law(UNEVEN_LAW, sizes(6), 5),
     "for comparison: delta 1e-3, 5 sizes x 3 seeds": one_law(FLOOR_LAW, sizes(5), 3, delta=1e-3),
     "for comparison: delta 1e-3, 6 sizes x 5 seeds": one_law(FLOOR_LAW, sizes(6), 5, delta=1e-3),
     "for comparison: plain percentile, 5 sizes x 3 seeds": one_law(FLOOR_LAW, sizes(5), 3, is_plain=True),

@@ -7,7 +7,7 @@ import pytest
 
 from analysis import estimates
 from analysis.estimates import Estimate, estimate
-from analysis.fits import fit
+from analysis.fits import Caution, fit
 from analysis.fits_bootstrap import bootstrap
 from analysis.forms import BROKEN, CEILING, JOINT, POWER, POWER_FLOOR, SATURATING
 from analysis.ladders import points
@@ -137,6 +137,14 @@ def test_no_convergence():
     stuck = replace(draws, fit=replace(draws.fit, is_converged=False))
     assert "the best of 2 starts did not converge" in after(stuck).sentence
     assert after(stuck).fit is stuck.fit
+
+
+def test_rungs_at_chance_below_the_law_are_a_caution():
+    y = np.minimum(0.9, 20 * SIZES**-0.22)
+    ladder = runs(y, spread=0.01, chance=0.9)
+    found = estimate(ladder, POWER, num_samples=100, num_starts=1)
+    assert Caution.SOME_AT_CHANCE in found.cautions
+    assert "no better than chance" in estimates.table(found)["cautions"].iloc[0]
 
 
 def test_a_refusal_is_a_row_of_the_table():
