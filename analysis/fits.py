@@ -44,8 +44,6 @@ class Caution(Enum):
     CLIPPED = "values at the end of the scale were moved in by the resolution of the measurement"
     RUNS_LEFT_OUT = "runs diverged or failed and are not in the fit"
     SOME_AT_CHANCE = "some rungs are no better than chance, where no power law holds; the exponent may be too small"
-        "the smallest rungs are no better than chance, where no power law holds; the exponent may be too small"
-    )
     MISFIT = "rungs scatter about the curve by more than their seeds explain; intervals are widened by that factor"
     REFITS_LOST = "some bootstrap fits did not converge"
     REFITS_DISAGREE = "some bootstrap fits are worse than SciPy's on the same sample"
