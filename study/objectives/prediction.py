@@ -18,16 +18,16 @@ from tasks import counter
 from tasks.base import Batch, Layout
 from tasks.streams import GeneratedStream
 
-HIDDEN = 0.15
+_HIDDEN_SYMBOLS = 0.15
 """Share of hidden symbols, of which 80 % become the mask, 10 % any symbol, 10 % stay (Devlin et al. 2019, 3.1)."""
 _MASKED, _REPLACED = 0.8, 0.1
+_HIDDEN_ROWS = 0.4
+"""Share of hidden rows: BEiT's of patches (Bao et al. 2022, arXiv 2106.08254, section 2.3)."""
 _NUM_SAMPLE = 512
 _CPU = torch.device("cpu")
 
 Sequences = Callable[[int, int], torch.Tensor]
 """(first, N) -> examples number first .. first + N - 1 of an endless sequence: symbols [N, T] int64."""
-Rows = Callable[[int, int], tuple[torch.Tensor, torch.Tensor]]
-"""(first, N) -> values [N, T, F] float32 that a body sees, and their classes [N, T, F] int64."""
 
 
 def symbols_layout(*, num_tokens: int, num_symbols: int, is_causal: bool) -> Layout:
@@ -64,14 +64,6 @@ def symbols_stream(sequences: Sequences, *, num_symbols: int, is_causal: bool, k
     )
 
 
-def rows_stream(rows: Rows, *, is_causal: bool, key: int) -> GeneratedStream:
-    """Endless examples; T + 1 rows for causal bodies, T for the others."""
-    return GeneratedStream(
-        lambda first, num: rows_batch(*rows(first, num), is_causal=is_causal, key=key, first=first),
-        num_sample=_NUM_SAMPLE,
-    )
-
-
 def symbols_batch(symbols: torch.Tensor, *, num_symbols: int, is_causal: bool, key: int, first: int = 0) -> Batch:
     """Examples first .. first + N - 1 of symbols.
 
@@ -87,21 +79,13 @@ def symbols_batch(symbols: torch.Tensor, *, num_symbols: int, is_causal: bool, k
     """
     if is_causal:
         return Batch(symbols[:, :-1], symbols[:, 1:])
-    is_hidden, fate, other = _hidden(symbols.shape[:2], HIDDEN, key, first)
+    is_hidden, fate, other = _hidden(symbols.shape[:2], _HIDDEN_SYMBOLS, key, first)
     shown = torch.where(fate < _MASKED, num_symbols, counter.below(other, num_symbols))
     shown = torch.where(fate < _MASKED + _REPLACED, shown, symbols)
     return Batch(torch.where(is_hidden, shown, symbols), torch.where(is_hidden, symbols, IGNORED))
 
 
-def rows_batch(
-    values: torch.Tensor,
-    classes: torch.Tensor,
-    *,
-    is_causal: bool,
-    key: int,
-    first: int = 0,
-    hidden: float = HIDDEN,
-) -> Batch:
+def rows_batch(values: torch.Tensor, classes: torch.Tensor, *, is_causal: bool, key: int, first: int = 0) -> Batch:
     """Examples first .. first + N - 1 of rows.
 
     Args:
@@ -110,14 +94,13 @@ def rows_batch(
         is_causal: predict the next row, not the hidden ones.
         key: of the stream; decides which rows are hidden.
         first: number of the first example.
-        hidden: share of hidden rows.
 
     Returns:
         inputs [N, T, F] or [N, T, F + 1]; targets [N, T * F], `IGNORED` where nothing is hidden.
     """
     if is_causal:
         return Batch(values[:, :-1], classes[:, 1:].flatten(1))
-    is_hidden = _hidden(values.shape[:2], hidden, key, first)[0].unsqueeze(-1)
+    is_hidden = _hidden(values.shape[:2], _HIDDEN_ROWS, key, first)[0].unsqueeze(-1)
     inputs = torch.cat([values.masked_fill(is_hidden, 0.0), is_hidden.to(values.dtype)], dim=-1)
     return Batch(inputs, torch.where(is_hidden, classes, IGNORED).flatten(1))
 

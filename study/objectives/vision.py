@@ -25,8 +25,6 @@ _NUM_HELD_OUT = 1024
 _NUM_LEVELS = 16
 """Of images whose values are finer than `_MOST_VALUES`; iGPT has 512 colours, 3 bits for each of three channels."""
 _MOST_VALUES = 32
-_HIDDEN = 0.4
-"""Share of hidden patches: BEiT's (section 2.3)."""
 _CPU = torch.device("cpu")
 
 
@@ -131,7 +129,7 @@ def _pixel_batch(task: ImageTask, patches: torch.Tensor, *, is_causal: bool, key
     if is_causal:
         # Every patch is predicted, the first one from a row of zeros.
         patches, classes = (torch.cat([torch.zeros_like(part[:, :1]), part], dim=1) for part in (patches, classes))
-    return rows_batch(patches, classes, is_causal=is_causal, key=key, first=first, hidden=_HIDDEN)
+    return rows_batch(patches, classes, is_causal=is_causal, key=key, first=first)
 
 
 def _first(split: Batch) -> Batch:

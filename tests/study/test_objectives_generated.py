@@ -81,6 +81,17 @@ def test_automata_of_different_seeds_differ_and_the_first_row_is_fair():
     assert not torch.equal(first, space_time(2, 0, 200, rule=110, num_cells=50, num_rows=1))
 
 
+def test_bodies_that_see_both_ways_are_asked_for_the_last_row():
+    objective = cellular_automaton(rule=30, num_cells=9, num_rows=5, is_causal=False, seed=0)
+    batch = objective.stream.draw(20)
+    assert batch.inputs.shape == (20, 5, 10) and objective.layout.num_readouts == 1
+    assert torch.equal(batch.inputs[..., -1], torch.tensor([0.0, 0, 0, 0, 1]).expand(20, 5))
+    assert not batch.inputs[:, -1, :-1].any()
+    before = batch.inputs[:, -2, :-1].long()
+    after = before.roll(1, dims=1) ^ (before | before.roll(-1, dims=1))  # rule 30, as Wolfram writes it
+    assert torch.equal(batch.targets, after)
+
+
 def test_a_dead_automaton_is_known_to_the_baseline():
     objective = cellular_automaton(rule=0, num_cells=8, num_rows=4, is_causal=True, seed=0)
     assert objective.baseline == 1.0 and objective.held_out.targets.sum() == 0
@@ -142,7 +153,7 @@ def test_what_is_hidden_does_not_follow_from_the_example():
 
 def test_hidden_rows_are_zeros_with_a_mark():
     values = torch.rand(64, 10, 3) + 1
-    batch = rows_batch(values, (values * 10).long(), is_causal=False, key=1, hidden=0.4)
+    batch = rows_batch(values, (values * 10).long(), is_causal=False, key=1)
     mark = batch.inputs[..., -1]
     assert set(mark.unique().tolist()) == {0.0, 1.0} and (mark.sum(dim=1) == 4).all()
     assert torch.equal(batch.inputs[..., :-1], values * (1 - mark.unsqueeze(-1)))
