@@ -87,7 +87,8 @@ class BodyExecution:
         except StorageError as error:
             raise CommitFailed(one_line(error)) from None
         except (*FAILURES, MissingData) as error:
-            self._file.remove()  # the same would come of it
+            if isinstance(error, ArithmeticError):
+                self._file.remove()  # the same would come of it; another error may be the machine's
             self.tally.failed = 1
             self.tally.error = f"{type(error).__name__}: {one_line(error)}"
         finally:
@@ -108,7 +109,7 @@ class BodyExecution:
         while not pretraining.is_done:
             point = pretraining.advance()
             if point is not None:
-                self._tell(point)
+                self._tell(pretraining, point)
             self.tally.fraction = pretraining.step / self._source.recipe.num_steps
             if self._file.is_due and not pretraining.is_done:
                 self._save(pretraining)
@@ -129,6 +130,7 @@ class BodyExecution:
             if self._device.type == "cpu":
                 # With another number of threads sums are rounded in another order.
                 torch.set_num_threads(state["threads"])
+            self._note(f"continued at step {fresh.step} of {fresh.recipe.num_steps}")
             return fresh
         except BAD_STATE as error:
             self._file.set_aside(f"{type(error).__name__}: {error}")
@@ -140,12 +142,14 @@ class BodyExecution:
     def _save(self, pretraining: Pretraining) -> None:
         self._file.save({"pretraining": pretraining.state_dict(), "threads": torch.get_num_threads()})
 
-    def _tell(self, point: Progress) -> None:
-        metric = self._pretraining.objective.metric if self._pretraining else ""
-        shown = f"{metric.replace('_', ' ')} {point.held_out_metric:.3g}"
-        self.tally.note = f"{self._source.name}: {shown} at step {point.step} of {self._source.recipe.num_steps}"
+    def _tell(self, pretraining: Pretraining, point: Progress) -> None:
+        metric = pretraining.objective.metric.replace("_", " ")
+        self._note(f"{metric} {point.held_out_metric:.3g} at step {point.step} of {pretraining.recipe.num_steps}")
 
     def _tell_of_holder(self) -> None:
         holder = self._lease.holder()
         where = f"process {holder.pid} of {holder.host}" if holder else "another process"
-        self.tally.note = f"{self._source.name}: {where} makes it"
+        self._note(f"{where} makes it")
+
+    def _note(self, text: str) -> None:
+        self.tally.note = f"{self._source.name}: {text}"
