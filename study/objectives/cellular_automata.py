@@ -5,7 +5,8 @@ A row is a token. The cells are a ring and start at random; cell i of the next r
 read as a binary number n: it is bit n of the rule (Wolfram 1983, Reviews of Modern Physics 55).
 
 A causal body predicts every next row. A body that sees both ways is asked for the last row alone, in whose place it
-sees zeros and a mark: with rows hidden at random, as words are, ViT nano did not learn the rule (62 % after 1,000 steps).
+sees zeros and a mark: with rows hidden at random, as words are, ViT nano did not learn the rule (62 % of the cells
+after 1,000 steps).
 """
 
 from __future__ import annotations
