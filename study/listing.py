@@ -37,7 +37,8 @@ def _models() -> dict[str, str]:
 
 def _inits() -> dict[str, str]:
     named = f"any checkpoint of these bodies, optionally at a revision: {CHECKPOINT_PREFIX}gpt2@main, with size None"
-    return {**INITS, f"{CHECKPOINT_PREFIX}<folder or hub id>[@revision]": named}
+    argued = "which one: language:wikitext-103, vision:cifar10, dyck:8, shuffled:vision, ... (docs/pretraining.md)"
+    return {**INITS, "<name>:<argument>": argued, f"{CHECKPOINT_PREFIX}<folder or hub id>[@revision]": named}
 
 
 def _train_sets() -> dict[str, str]:
