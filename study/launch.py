@@ -207,11 +207,11 @@ def _keys(launch: Launch, pack: Pack) -> set[str]:
 def _record_lost(launch: Launch, packs: Sequence[Pack], errors: Mapping[str, str]) -> None:
     """A row for each run that died alone, and not because its machine went."""
     from study.execution import failed_row
-    from study.retries import is_node_loss
+    from study.retries import NODE_LOSS
 
     finished = launch.ledger.finished()
     for pack in packs:
         (run, *others) = pack.runs
         reason = errors.get(pack.pack_id, "its trial ended without a row")
-        if run.run_id not in finished and not others and not is_node_loss(reason):
+        if run.run_id not in finished and not others and not reason.startswith(NODE_LOSS):
             launch.ledger.append([failed_row(run, reason)], [], pack.pack_id)

@@ -7,8 +7,8 @@ from collections.abc import Collection, Mapping, Sequence
 from study.packing import Pack
 from study.spec import RunSpec
 
-_NODE_LOSS = ("node has died", "ActorUnavailableError", "node was terminated", "preempt")
-"""In the words of Ray: the machine went, whatever ran on it."""
+NODE_LOSS = "the worker's machine went"
+"""How the reason begins where a machine went, whatever ran on it."""
 
 
 def adopted(todo: Sequence[RunSpec], unfinished: Mapping[str, Sequence[str]]) -> list[Pack]:
@@ -43,14 +43,9 @@ def again(packs: Sequence[Pack], finished: Collection[str], errors: Mapping[str,
         lost = tuple(run for run in pack.runs if run.run_id not in finished)
         if not lost:
             continue
-        if is_node_loss(errors.get(pack.pack_id, "")):
+        if errors.get(pack.pack_id, "").startswith(NODE_LOSS):
             next_packs.append(Pack(lost))
         elif len(pack.runs) > 1:
             size = (len(pack.runs) + 1) // 2
             next_packs += [Pack(lost[start : start + size]) for start in range(0, len(lost), size)]
     return next_packs
-
-
-def is_node_loss(error: str) -> bool:
-    """Whether a worker died because its machine went."""
-    return any(words in error for words in _NODE_LOSS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import re
 import tempfile
 import uuid
 from collections.abc import Callable, Sequence
@@ -11,13 +12,16 @@ from pathlib import Path
 from typing import Any
 
 from ray import tune
-from ray.exceptions import RayTaskError
+from ray.exceptions import ActorUnavailableError, RayTaskError
 from ray.tune.experiment import Trial
 
 from study.errors import UserError, one_line
 from study.interruption import Interruption
 from study.progress import Board, Part
+from study.retries import NODE_LOSS
 from study.trainable import Job, StudyTrial
+
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
 class Stopper(tune.Stopper):
@@ -145,7 +149,10 @@ def fit(
 
 
 def _explained(error: Exception) -> str:
-    """What the worker raised, or that it died; without the traceback of its process."""
+    """What the worker raised, or how it died; without the traceback and the colours of its process."""
     if isinstance(error, RayTaskError):
         return f"{type(error.cause).__name__}: {error.cause}"
-    return f"the worker died: {one_line(error)}"
+    is_gone = isinstance(error, ActorUnavailableError) or getattr(error, "preempted", False)
+    # What Ray's core says of an actor whose node is dead; the error itself has no field for it.
+    is_gone = is_gone or "node has died" in str(error)
+    return f"{NODE_LOSS if is_gone else 'the worker died'}: {one_line(_COLOUR.sub('', str(error)))}"

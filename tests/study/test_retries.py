@@ -3,19 +3,22 @@
 import dataclasses
 import math
 
+from ray.exceptions import ActorUnavailableError, RayActorError
+
 from study.bodies import BodySource
 from study.capacity import Capacity, capacity_of
 from study.ledger import Ledger
 from study.packing import Footprint, Pack
 from study.recipes import recipe_for
-from study.retries import adopted, again
+from study.retries import NODE_LOSS, adopted, again
 from study.rounds import Launch, gpus_of
 from study.spec import RunSpec
+from study.trials import _explained
 
 BASE = RunSpec(task="bit-xor", size="nano", init="random", num_steps=100, eval_every_steps=10)
 RUNS = [dataclasses.replace(BASE, seed=seed) for seed in range(8)]
 SIZED = "the worker died: The actor died unexpectedly before finishing this task: SIGKILL, perhaps out of memory"
-GONE = "the worker died: The actor died because its node has died. Node Id: 5f"
+GONE = f"{NODE_LOSS}: The actor died because its node has died. Node Id: 5f"
 
 
 def seeds(packs: list[Pack]) -> list[list[int]]:
@@ -65,3 +68,11 @@ def test_gpus_of_a_trial_follow_what_it_takes(tmp_path) -> None:
     assert gpus_of(launch, pack, gpu) == 0.25 and gpus_of(large, pack, gpu) == 1
     assert gpus_of(launch, BodySource("language", recipe_for("language", body="gpt2", size="nano"), None), gpu) == 1
     assert gpus_of(launch, pack, Capacity("cpu", 8, 1e9, None)) == 0
+
+
+def test_a_machine_that_went_is_told_from_a_worker_that_died() -> None:
+    went = [ActorUnavailableError("no answer", None), RayActorError("ab", "It was taken.", False, True)]
+    went.append(RayActorError("ab", "The actor died because its node has died. Node Id: 5f"))
+    assert all(_explained(error).startswith(NODE_LOSS) for error in went)
+    died = RayActorError("ab", "The actor died unexpectedly:\n \x1b[36mray::Trial\x1b[39m was killed")
+    assert _explained(died) == "the worker died: The actor died unexpectedly: ray::Trial was killed"
