@@ -20,12 +20,14 @@ class Capacity:
     Attributes:
         device: what trials train on: GPUs wherever there are any.
         num_cpus: all processors.
+        node_cpus: those of the node that has most: no trial can have more.
         host_bytes: memory for each processor, on the node that has least of it.
         gpu_bytes: memory of the smallest GPU; None where there is none, or where it does not tell.
     """
 
     device: Device
     num_cpus: int
+    node_cpus: int
     host_bytes: float
     gpu_bytes: float | None
 
@@ -50,6 +52,7 @@ def capacity_of(nodes: Sequence[Mapping[str, float]], gpu_bytes: Sequence[int | 
     return Capacity(
         device="cuda" if any(node.get("GPU", 0) >= 1 for node in nodes) else "cpu",
         num_cpus=int(sum(node.get("CPU", 0) for node in nodes)),
+        node_cpus=int(max((node.get("CPU", 0) for node in nodes), default=0)),
         host_bytes=min(parts, default=math.inf),
         gpu_bytes=min(known) if known else None,
     )

@@ -71,7 +71,7 @@ def _fit(launch: Launch, work: Sequence[Pack | BodySource], offer: Capacity) -> 
 
     bodies = [each for each in work if isinstance(each, BodySource)]
     packs = [each for each in work if isinstance(each, Pack)]
-    threads = max(1, offer.num_cpus // max(1, len(bodies)))
+    threads = max(1, min(MAX_THREADS, offer.node_cpus, offer.num_cpus // max(1, len(bodies))))
     board = Board(
         "runs" if packs else "bodies",
         work=[*(source.train_flops for source in bodies), *(_flops(launch, pack) for pack in packs)],
@@ -90,7 +90,7 @@ def _fit(launch: Launch, work: Sequence[Pack | BodySource], offer: Capacity) -> 
                 launch.body_errors,
                 checkpoint_seconds=launch.checkpoint_seconds,
             ),
-            cpus=[min(MAX_THREADS, threads) if isinstance(each, BodySource) else 1 for each in work],
+            cpus=[threads if isinstance(each, BodySource) else 1 for each in work],
             gpus=[gpus_of(launch, each, offer) for each in work],
             max_failures=MAX_FAILURES,
             board=board,

@@ -53,7 +53,7 @@ def test_packs_with_a_state_are_made_again() -> None:
 def test_the_scarcest_node_counts() -> None:
     head = {"memory": 4e9, "object_store_memory": 1e9}
     nodes = [head, {"CPU": 8.0, "memory": 32e9}, {"CPU": 4.0, "memory": 8e9}]
-    assert capacity_of(nodes, []) == Capacity("cpu", num_cpus=12, host_bytes=2e9, gpu_bytes=None)
+    assert capacity_of(nodes, []) == Capacity("cpu", num_cpus=12, node_cpus=8, host_bytes=2e9, gpu_bytes=None)
     offer = capacity_of([*nodes, {"CPU": 8.0, "GPU": 2.0, "memory": 64e9}], [80, 40, None])
     assert (offer.device, offer.num_cpus, offer.trial_bytes) == ("cuda", 20, 40)
     assert capacity_of([{"CPU": 1.0, "GPU": 1.0}], [None]).trial_bytes is None
@@ -64,10 +64,10 @@ def test_gpus_of_a_trial_follow_what_it_takes(tmp_path) -> None:
     pack = Pack(tuple(RUNS))
     launch = Launch(Ledger(str(tmp_path)), footprints={run.run_id: Footprint(10, 10, 10) for run in RUNS})
     large = Launch(Ledger(str(tmp_path)), footprints={run.run_id: Footprint(10, 2**34, 10) for run in RUNS})
-    gpu = Capacity("cuda", 8, 1e9, gpu_bytes=80 * 2**30)
+    gpu = Capacity("cuda", 8, 8, 1e9, gpu_bytes=80 * 2**30)
     assert gpus_of(launch, pack, gpu) == 0.25 and gpus_of(large, pack, gpu) == 1
     assert gpus_of(launch, BodySource("language", recipe_for("language", body="gpt2", size="nano"), None), gpu) == 1
-    assert gpus_of(launch, pack, Capacity("cpu", 8, 1e9, None)) == 0
+    assert gpus_of(launch, pack, Capacity("cpu", 8, 8, 1e9, None)) == 0
 
 
 def test_a_machine_that_went_is_told_from_a_worker_that_died() -> None:
