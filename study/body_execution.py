@@ -21,7 +21,6 @@ from study.execution import FAILURES, CommitFailed, Tally
 from study.lease import Lease
 from study.ledger import Ledger
 from study.pretrain import Pretraining
-from study.pretraining_results import Progress
 from study.pretraining_steps import precision_on
 from study.provenance import versions
 from study.state_file import BAD_STATE, LEAST_SECONDS, StateFile
@@ -107,9 +106,8 @@ class BodyExecution:
             return
         self._pretraining = pretraining = self._begun()
         while not pretraining.is_done:
-            point = pretraining.advance()
-            if point is not None:
-                self._tell(pretraining, point)
+            pretraining.advance()
+            self._tell(pretraining)
             self.tally.fraction = pretraining.step / self._source.recipe.num_steps
             if self._file.is_due and not pretraining.is_done:
                 self._save(pretraining)
@@ -130,7 +128,6 @@ class BodyExecution:
             if self._device.type == "cpu":
                 # With another number of threads sums are rounded in another order.
                 torch.set_num_threads(state["threads"])
-            self._note(f"continued at step {fresh.step} of {fresh.recipe.num_steps}")
             return fresh
         except BAD_STATE as error:
             self._file.set_aside(f"{type(error).__name__}: {error}")
@@ -142,9 +139,11 @@ class BodyExecution:
     def _save(self, pretraining: Pretraining) -> None:
         self._file.save({"pretraining": pretraining.state_dict(), "threads": torch.get_num_threads()})
 
-    def _tell(self, pretraining: Pretraining, point: Progress) -> None:
+    def _tell(self, pretraining: Pretraining) -> None:
         metric = pretraining.objective.metric.replace("_", " ")
-        self._note(f"{metric} {point.held_out_metric:.3g} at step {point.step} of {pretraining.recipe.num_steps}")
+        reached = pretraining.curve[-1].held_out_metric
+        done = f"step {pretraining.step} of {pretraining.recipe.num_steps}, held-out {metric} {reached:.3g}"
+        self._note(f"continued, {done}" if pretraining.num_resumed else done)
 
     def _tell_of_holder(self) -> None:
         holder = self._lease.holder()
