@@ -9,16 +9,25 @@ import sys
 import threading
 import time
 
+import pyarrow.fs
 import pytest
 
 from study import lease
 from study.lease import Lease
 from study.storage import Storage, open_storage
+from study.storage_objects import ObjectStorage
 
 
 @pytest.fixture
 def storage(tmp_path) -> Storage:
     return open_storage(str(tmp_path / "out"))
+
+
+@pytest.fixture(params=["folder", "object store"])
+def any_storage(request, tmp_path) -> Storage:
+    if request.param == "folder":
+        return open_storage(str(tmp_path / "out"))
+    return ObjectStorage("store://out", pyarrow.fs.LocalFileSystem(), str(tmp_path / "out"))
 
 
 def _beating_on_another_machine(storage: Storage, **changes) -> None:
@@ -27,12 +36,12 @@ def _beating_on_another_machine(storage: Storage, **changes) -> None:
     storage.commit("leases/work.1", json.dumps(dataclasses.asdict(dataclasses.replace(other, **changes))).encode())
 
 
-def test_one_holds_and_the_next_comes_when_it_is_given_back(storage):
-    first, second = Lease(storage, "work"), Lease(storage, "work")
+def test_one_holds_and_the_next_comes_when_it_is_given_back(any_storage):
+    first, second = Lease(any_storage, "work"), Lease(any_storage, "work")
     assert first.try_acquire() and not second.try_acquire()
     holder = second.holder()
     assert holder is not None and holder.pid == os.getpid()
-    assert Lease(storage, "other").try_acquire()
+    assert Lease(any_storage, "other").try_acquire()
     first.release()
     first.release()
     assert second.holder() is None
@@ -90,15 +99,15 @@ def test_another_process_with_the_number_of_a_dead_one_is_not_mistaken_for_it(st
     assert dataclasses.replace(holder, process_started=holder.process_started - 1).is_gone()
 
 
-def test_a_silent_holder_elsewhere_expires_and_a_beating_one_does_not(storage):
-    _beating_on_another_machine(storage)
-    wanted = Lease(storage, "work", expires_seconds=0.3)
+def test_a_silent_holder_elsewhere_expires_and_a_beating_one_does_not(any_storage):
+    _beating_on_another_machine(any_storage)
+    wanted = Lease(any_storage, "work", expires_seconds=0.3)
     until = time.monotonic() + 0.6
     beats = 0
     while time.monotonic() < until:
         beats += 1
-        theirs = json.loads(storage.read("leases/work.1")) | {"num_beats": beats}
-        storage.replace("leases/work.1", json.dumps(theirs).encode())
+        theirs = json.loads(any_storage.read("leases/work.1")) | {"num_beats": beats}
+        any_storage.replace("leases/work.1", json.dumps(theirs).encode())
         assert not wanted.try_acquire()
         time.sleep(0.02)
     time.sleep(0.35)
@@ -123,9 +132,9 @@ def test_a_heart_beats_and_stops_before_anothers_file(storage):
     assert held.holder() == theirs
 
 
-def test_a_damaged_file_is_waited_for_and_then_replaced(storage):
-    storage.commit("leases/work.1", b"\xff not json")
-    wanted = Lease(storage, "work", expires_seconds=0.05)
+def test_a_damaged_file_is_waited_for_and_then_replaced(any_storage):
+    any_storage.commit("leases/work.1", b"\xff not json")
+    wanted = Lease(any_storage, "work", expires_seconds=0.05)
     assert wanted.holder() is None and not wanted.try_acquire()
     time.sleep(0.1)
     assert wanted.try_acquire()
