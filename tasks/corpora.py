@@ -54,9 +54,9 @@ class Corpus(Source):
             MissingData: a file is not on this machine.
             DamagedData: a file was changed, cannot be decompressed or parsed, or a part would be empty.
         """
+        self._require_unchanged()
         if not self.files:
             return _split(_documentation())
-        self._require_unchanged()
         parts: dict[str, list[bytes]] = {"train": [], "valid": []}
         for path in self.files:
             content = _content(path)
@@ -81,8 +81,9 @@ class Corpus(Source):
         if absent:
             place = f"{self.name}: {', '.join(absent)} not on this machine"
             raise MissingData(f"{place}; give every machine the same $STUDY_DATA (docs/data.md)")
-        if _checksum(self.files) != self.checksum:
-            raise DamagedData(f"{self.name} is not what it was when this body was planned; run the command again")
+        if (_checksum(self.files) if self.files else documentation().checksum) != self.checksum:
+            mend = "run the command again, with the same files and the same Python on every machine"
+            raise DamagedData(f"{self.name} is not what it was when this body was planned; {mend}")
 
 
 def text_corpus(root: Path) -> Corpus:

@@ -4,7 +4,7 @@ import lzma
 import numpy as np
 import pytest
 
-from tasks.corpora import text_corpus
+from tasks.corpora import Corpus, text_corpus
 from tasks.files import DamagedData
 
 
@@ -81,3 +81,8 @@ def test_damaged_files_are_refused_in_one_line(tmp_path, name, content, words):
     with pytest.raises(DamagedData, match=words) as caught:
         text_corpus(tmp_path).read()
     assert "\n" not in str(caught.value)
+
+
+def test_another_pythons_documentation_is_not_taken_for_the_planned_one():
+    with pytest.raises(DamagedData, match="the same Python on every machine"):
+        Corpus("cpython-docs", "0" * 64).read()
