@@ -69,13 +69,7 @@ def source_of(init: str, recipe: Recipe) -> BodySource:
     return BodySource(init, recipe, data_of(recipe))
 
 
-def resolve(spec: RunSpec) -> BodySource | None:
-    """The body of our own that a run needs; None where it is drawn from a seed or loaded from a checkpoint."""
-    recipe = recipe_of_run(spec)
-    return None if recipe is None else source_of(str(parse(spec.init).pretrained), recipe)
-
-
-def resolve_all(specs: Iterable[RunSpec]) -> tuple[dict[str, BodySource], dict[str, str]]:
+def resolve(specs: Iterable[RunSpec]) -> tuple[dict[str, BodySource], dict[str, str]]:
     """The bodies of our own that runs need, each looked up once.
 
     Returns:

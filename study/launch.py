@@ -118,7 +118,7 @@ def _prepare(ledger: Ledger, todo: Sequence[RunSpec]) -> tuple[Launch, dict[str,
 
     reasons = preflight.unreachable(todo, with_weights=True)
     unreachable = {spec.run_id: reasons[spec.init] for spec in todo if spec.init in reasons}
-    sources, lacking = bodies.resolve_all(todo)
+    sources, lacking = bodies.resolve(todo)
     unreachable |= lacking
     todo = [spec for spec in todo if spec.run_id not in unreachable]
     priced = {each.run.run_id: each for each in preflight.resolve(todo)}

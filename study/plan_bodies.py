@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from study.bodies import BodySource, checkpoint_of, resolve_all
+from study.bodies import BodySource, checkpoint_of, resolve
 from study.body_store import has_body
 from study.ledger import Ledger
 from study.pretraining_steps import precision_on
@@ -29,7 +29,7 @@ def bodies_of(runs: Sequence[RunSpec], ledger: Ledger | None) -> list[dict[str, 
         the number of runs, and for those of our own the recipe's steps and tokens, the operations of making it and
         the hours that these take, shortest and longest, by kind of device.
     """
-    sources, lacking = resolve_all(runs)
+    sources, lacking = resolve(runs)
     needed: dict[tuple[str, str], BodySource | str | None] = {}
     num_runs: Counter[tuple[str, str]] = Counter()
     for run in runs:

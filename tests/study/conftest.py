@@ -46,3 +46,33 @@ def ledger(tmp_path):
     new = Ledger(str(tmp_path / "out"))
     new.prepare()
     return new
+
+
+@pytest.fixture(scope="session")
+def quick_body():
+    """A body of ours that takes a second to make: Bit Memory at its smallest, with dropout."""
+    import dataclasses
+
+    from study.bodies import source_of
+    from study.recipes import recipe_for
+
+    recipe = recipe_for("bit-memory", body="gpt2", size="nano", num_steps=12)
+    args = (("num_patterns", 1), ("num_bits", 8), ("patch_size", 8), ("num_valid_examples", 16))
+    return source_of("bit-memory", dataclasses.replace(recipe, task_args=args, batch_size=2, dropout=0.1))
+
+
+@pytest.fixture(scope="session")
+def quick_body_ledger(quick_body, tmp_path_factory):
+    """A ledger in which it was made by one thread without interruption."""
+    import torch
+
+    from study.body_execution import BodyExecution
+    from study.ledger import Ledger
+
+    ledger = Ledger(str(tmp_path_factory.mktemp("whole") / "out"))
+    ledger.prepare()
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    list(BodyExecution(quick_body, ledger=ledger, revision="abc", device=torch.device("cpu")).steps())
+    torch.set_num_threads(threads)
+    return ledger

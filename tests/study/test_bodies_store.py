@@ -6,15 +6,12 @@ import pytest
 import torch
 
 from models.bodies import architecture
-from study.bodies import BodySource, MissingBody, load_body, resolve, source_of
+from study.bodies import BodySource, MissingBody, load_body, resolve
 from study.body_execution import BodyExecution
 from study.body_store import has_body, publish, read_card, read_state
 from study.ledger import Ledger
-from study.recipes import recipe_for
 from study.spec import RunSpec
-from study.storage import open_storage
-
-CPU = torch.device("cpu")
+from study.storage import Storage, open_storage
 
 
 def _spec(**changes) -> RunSpec:
@@ -22,32 +19,26 @@ def _spec(**changes) -> RunSpec:
     return RunSpec(**{**values, **changes})
 
 
+def _source(spec: RunSpec) -> BodySource | None:
+    sources, lacking = resolve([spec])
+    assert not lacking
+    return sources.get(spec.run_id)
+
+
 @pytest.fixture
 def storage(tmp_path):
     return open_storage(str(tmp_path / "out"))
 
 
-@pytest.fixture(scope="module")
-def source() -> BodySource:
-    """Two steps of bit memory: quick to make."""
-    recipe = recipe_for("bit-memory", body="gpt2", size="nano", num_steps=2)
-    return source_of("bit-memory", replace(recipe, task_args=(*recipe.task_args, ("num_valid_examples", 16))))
+@pytest.fixture
+def source(quick_body) -> BodySource:
+    return quick_body
 
 
-def _make(storage, source) -> BodyExecution:
-    execution = BodyExecution(source, ledger=Ledger(storage.uri), revision="abc", device=CPU)
-    for _ in execution.steps():
-        pass
-    return execution
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory, source):
-    """A ledger whose store holds this body."""
-    ledger = Ledger(str(tmp_path_factory.mktemp("made") / "out"))
-    ledger.prepare()
-    _make(ledger.storage, source)
-    return ledger.storage
+@pytest.fixture
+def made(quick_body_ledger) -> Storage:
+    """A store that holds this body."""
+    return quick_body_ledger.storage
 
 
 @pytest.mark.parametrize(
@@ -65,7 +56,7 @@ def made(tmp_path_factory, source):
     ],
 )
 def test_which_body_of_our_own_a_run_needs(changes, objective, seed):
-    found = resolve(_spec(**changes))
+    found = _source(_spec(**changes))
     if objective is None:
         assert found is None
     else:
@@ -74,11 +65,11 @@ def test_which_body_of_our_own_a_run_needs(changes, objective, seed):
 
 
 def test_the_corpus_is_part_of_the_key(monkeypatch, tmp_path):
-    without = resolve(_spec())
+    without = _source(_spec())
     (tmp_path / "text").mkdir()
     (tmp_path / "text" / "mine.txt").write_text("my own text")
     monkeypatch.setenv("STUDY_DATA", str(tmp_path))
-    with_text = resolve(_spec())
+    with_text = _source(_spec())
     assert without is not None and with_text is not None
     assert with_text.data is not None and with_text.data.name == "text:mine.txt"
     assert without.key != with_text.key
@@ -86,13 +77,14 @@ def test_the_corpus_is_part_of_the_key(monkeypatch, tmp_path):
 
 def test_a_body_is_made_once_with_its_card(made, source):
     model = made.read(f"bodies/{source.key}/model.safetensors")
-    again = _make(made, source)
+    again = BodyExecution(source, ledger=Ledger(made.uri), revision=None, device=torch.device("cpu"))
+    assert list(again.steps()) == []
     assert (again.tally.ended, again.tally.failed) == (1, 0)
     assert made.read(f"bodies/{source.key}/model.safetensors") == model
     card = read_card(made, source.key)
     assert card["key"] == source.key and card["git_revision"] == "abc"
     assert (card["kind"], card["init"], card["num_resumed"]) == ("pretrained", "bit-memory", 0)
-    assert [point["step"] for point in card["curve"]] == [0, 1, 2]
+    assert [point["step"] for point in card["curve"]] == [0, 2, 4, 6, 8, 10, 12]
     assert card["held_out_metric"] == card["curve"][-1]["held_out_metric"]
     assert card["baseline_metric"] == 0.75 and card["is_better_lower"] is False
     assert card["train_flops"] > 0 and card["versions"]["torch"] == torch.__version__

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from study.bodies import resolve, resolve_all
+from study.bodies import resolve
 from study.grids import load_grid
 from study.inits import PRETRAINED
 from study.ledger import Ledger
@@ -58,8 +58,8 @@ def test_what_is_there_is_reused(tmp_path: Path) -> None:
 def test_without_its_data_a_body_fails_and_the_others_do_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STUDY_DATA", str(tmp_path))
     mine, bits = (dataclasses.replace(BASE, init=init) for init in ("language:text", "bit-memory"))
-    sources, lacking = resolve_all([mine, bits, BASE])
-    assert sources == {bits.run_id: resolve(bits)} and list(lacking) == [mine.run_id]
+    sources, lacking = resolve([mine, bits, BASE])
+    assert sources == resolve([bits])[0] and list(lacking) == [mine.run_id]
     first, second = bodies_of([mine, bits], None)
     assert first["action"] == "fail" and str(tmp_path) in first["reason"] and "\n" not in told(first)
     assert second["action"] == "make"
@@ -67,5 +67,5 @@ def test_without_its_data_a_body_fails_and_the_others_do_not(tmp_path: Path, mon
 
 def test_thousands_of_runs_share_one_body() -> None:
     runs = [dataclasses.replace(BASE, init="bit-memory", seed=seed) for seed in range(2000)]
-    sources, _ = resolve_all(runs)
+    sources, _ = resolve(runs)
     assert len(sources) == 2000 and len({id(source) for source in sources.values()}) == 1

@@ -16,12 +16,10 @@ import torch
 from ray import cloudpickle
 
 from study import launch, recipes, trainable
-from study.bodies import BodySource, source_of
 from study.body_execution import BodyExecution
-from study.body_store import has_body, read_card, read_state
+from study.body_store import read_card, read_state
 from study.ledger import Ledger
-from study.recipes import Recipe, recipe_for
-from study.snapshot import to_bytes
+from study.recipes import Recipe
 from study.spec import RunSpec
 from study.storage import open_storage
 from study.trainable import StudyTrial
@@ -30,7 +28,6 @@ from study.trainable import StudyTrial
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
 
 CPU = torch.device("cpu")
-NUM_STEPS = 12
 # Imports everything once, then forks a process for each line it reads, which makes a body in the ledger of that name.
 _ZYGOTE = """
 import os, sys
@@ -62,35 +59,16 @@ for line in sys.stdin:
 """
 
 
-def _recipe() -> Recipe:
-    """Dropout draws from a generator that has to be continued, too."""
-    recipe = recipe_for("bit-memory", body="gpt2", size="nano", num_steps=NUM_STEPS)
-    args = (("num_patterns", 1), ("num_bits", 8), ("patch_size", 8), ("num_valid_examples", 16))
-    return dataclasses.replace(recipe, task_args=args, batch_size=2, dropout=0.1)
-
-
-@pytest.fixture(scope="module")
-def source() -> BodySource:
-    return source_of("bit-memory", _recipe())
-
-
 def _ledger(folder: Path) -> Ledger:
     ledger = Ledger(str(folder / "out"))
     ledger.prepare()
     return ledger
 
 
-def _execution(source: BodySource, ledger: Ledger, **changes) -> BodyExecution:
-    return BodyExecution(source, ledger=ledger, revision=None, device=CPU, **changes)
-
-
 @pytest.fixture(scope="module")
-def expected(source: BodySource, tmp_path_factory: pytest.TempPathFactory) -> dict[str, torch.Tensor]:
+def expected(quick_body, quick_body_ledger) -> dict[str, torch.Tensor]:
     """The body that nothing interrupts."""
-    ledger = _ledger(tmp_path_factory.mktemp("whole"))
-    torch.set_num_threads(1)
-    list(_execution(source, ledger).steps())
-    return read_state(ledger.storage, source.key)
+    return read_state(quick_body_ledger.storage, quick_body.key)
 
 
 class Makers:
@@ -133,8 +111,8 @@ class Makers:
 
 
 @pytest.fixture(scope="module")
-def makers() -> Iterator[Makers]:
-    found = Makers(_recipe())
+def makers(quick_body) -> Iterator[Makers]:
+    found = Makers(quick_body.recipe)
     yield found
     found.close()
 
@@ -144,7 +122,7 @@ def _assert_same(found: dict[str, torch.Tensor], expected: dict[str, torch.Tenso
     assert all(torch.equal(found[name], tensor) for name, tensor in expected.items())
 
 
-def test_killed_at_any_moment_it_continues_to_the_same_bits(source, expected, makers, tmp_path):
+def test_killed_at_any_moment_it_continues_to_the_same_bits(quick_body, expected, makers, tmp_path):
     ledger, choice = _ledger(tmp_path), random.Random(0)
     reached = 0.0
     for target in (0.0, 0.2, 0.4, 0.6, 0.8, 1.0):
@@ -159,14 +137,14 @@ def test_killed_at_any_moment_it_continues_to_the_same_bits(source, expected, ma
         time.sleep(choice.uniform(0.0, 0.01))
         os.kill(pid, signal.SIGKILL)
         with contextlib.suppress(FileNotFoundError):
-            _assert_same(read_state(ledger.storage, source.key), expected)
-    list(_execution(source, ledger).steps())
-    _assert_same(read_state(ledger.storage, source.key), expected)
-    assert read_card(ledger.storage, source.key)["num_resumed"] >= 4
+            _assert_same(read_state(ledger.storage, quick_body.key), expected)
+    list(BodyExecution(quick_body, ledger=ledger, revision=None, device=CPU).steps())
+    _assert_same(read_state(ledger.storage, quick_body.key), expected)
+    assert read_card(ledger.storage, quick_body.key)["num_resumed"] >= 4
     assert ledger.storage.names("checkpoints") == ledger.storage.names("leases") == []
 
 
-def test_two_processes_that_want_it_at_the_same_moment_make_it_once(source, expected, makers, tmp_path):
+def test_two_processes_that_want_it_at_the_same_moment_make_it_once(quick_body, expected, makers, tmp_path):
     ledger = _ledger(tmp_path)
     running = {makers.start(ledger), makers.start(ledger)}
     at_work = set()
@@ -177,93 +155,8 @@ def test_two_processes_that_want_it_at_the_same_moment_make_it_once(source, expe
         elif word not in ("started", "0.0000"):
             at_work.add(pid)
     assert len(at_work) == 1
-    _assert_same(read_state(ledger.storage, source.key), expected)
-    assert read_card(ledger.storage, source.key)["num_resumed"] == 0
-
-
-def _stopped_after(num_calls: int, source: BodySource, ledger: Ledger) -> None:
-    """Begin to make the body, and be told to stop."""
-    execution = _execution(source, ledger)
-    steps = execution.steps()
-    for _ in range(num_calls):
-        next(steps)
-    execution.stop()
-
-
-@pytest.fixture
-def _every_second_counts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("study.body_execution.LEAST_SECONDS", 0.0)
-
-
-@pytest.mark.usefixtures("_every_second_counts")
-@pytest.mark.parametrize("kind", ["torn", "foreign", "of another torch", "of another layout"])
-def test_a_state_that_cannot_be_continued_is_set_aside(source, expected, tmp_path, caplog, kind):
-    ledger = _ledger(tmp_path)
-    path = f"checkpoints/body-{source.key}.safetensors"
-    _stopped_after(4, source, ledger)
-    data = ledger.storage.read(path)
-    if kind == "torn":
-        ledger.storage.replace(path, data[: len(data) // 2])
-    elif kind == "foreign":
-        ledger.storage.replace(path, b"something else")
-    elif kind == "of another torch":
-        ledger.storage.replace(path, to_bytes({}, {"key": source.key, "torch": "1.0"}))
-    else:
-        _execution(source, ledger)._file.save({"pretraining": {}, "threads": 1})
-    list(_execution(source, ledger).steps())
-    _assert_same(read_state(ledger.storage, source.key), expected)
-    assert "starts anew" in caplog.text and "bit-memory body of gpt2 nano, seed 0" in caplog.text
-    assert len(ledger.storage.names("quarantine/checkpoints")) == 1
-    assert read_card(ledger.storage, source.key)["num_resumed"] == 0
-
-
-@pytest.mark.usefixtures("_every_second_counts")
-def test_a_body_keeps_the_number_of_threads_it_began_with(source, tmp_path):
-    ledger = _ledger(tmp_path)
-    torch.set_num_threads(2)
-    _stopped_after(2, source, ledger)
-    torch.set_num_threads(1)
-    second = _execution(source, ledger)
-    next(iter(second.steps()))
-    try:
-        assert torch.get_num_threads() == 2
-        assert f"seed 0: continued, step 2 of {NUM_STEPS}, held-out accuracy 0." in second.tally.note
-    finally:
-        torch.set_num_threads(1)
-
-
-@pytest.mark.usefixtures("_every_second_counts")
-def test_a_stopped_trial_keeps_its_state_and_gives_the_lease_back(source, expected, tmp_path):
-    ledger = _ledger(tmp_path)
-    _stopped_after(5, source, ledger)
-    assert ledger.storage.names("checkpoints") == [f"body-{source.key}.safetensors"]
-    assert ledger.storage.names("leases") == []
-    list(_execution(source, ledger).steps())
-    _assert_same(read_state(ledger.storage, source.key), expected)
-    assert read_card(ledger.storage, source.key)["num_resumed"] == 1
-
-
-def test_whoever_comes_second_waits_and_says_for_whom(source, expected, tmp_path, monkeypatch):
-    monkeypatch.setattr("study.body_execution._POLL_SECONDS", 0.01)
-    ledger = _ledger(tmp_path)
-    first, second = _execution(source, ledger), _execution(source, ledger)
-    working, waiting = first.steps(), second.steps()
-    next(working)
-    next(waiting)
-    assert f"process {os.getpid()} of" in second.tally.note and second.tally.fraction == 0
-    list(working)
-    assert list(waiting) == []
-    assert second.tally.ended == 1 and second.tally.failed == 0
-
-
-def test_a_loss_that_is_not_finite_is_told_and_leaves_nothing(source, tmp_path):
-    ledger = _ledger(tmp_path)
-    bad = dataclasses.replace(source, recipe=dataclasses.replace(source.recipe, lr=1e30))
-    execution = _execution(bad, ledger, checkpoint_seconds=0.0)
-    list(execution.steps())
-    assert execution.tally.failed == 1 and "no longer finite" in execution.tally.error
-    assert not has_body(ledger.storage, bad.key)
-    assert ledger.storage.names("checkpoints") == ledger.storage.names("leases") == []
+    _assert_same(read_state(ledger.storage, quick_body.key), expected)
+    assert read_card(ledger.storage, quick_body.key)["num_resumed"] == 0
 
 
 class DyingTrial(StudyTrial):
@@ -280,9 +173,9 @@ class DyingTrial(StudyTrial):
 
 
 @pytest.mark.ray
-def test_a_grid_continues_the_body_of_a_killed_worker(ray_runtime, source, tmp_path, monkeypatch):
+def test_a_grid_continues_the_body_of_a_killed_worker(ray_runtime, quick_body, tmp_path, monkeypatch):
     out = tmp_path / "out"
-    monkeypatch.setattr(recipes, "_NANO", {"bit-memory": source.recipe})
+    monkeypatch.setattr(recipes, "_NANO", {"bit-memory": quick_body.recipe})
     spec = RunSpec(
         task="bit-xor", size="nano", num_layers=1, init="bit-memory", num_steps=1, eval_every_steps=1,
         task_args={"num_valid_examples": 16, "num_test_examples": 16},
@@ -292,4 +185,4 @@ def test_a_grid_continues_the_body_of_a_killed_worker(ray_runtime, source, tmp_p
         launch.run_grid([spec], out=str(out), checkpoint_seconds=0.0)
     storage = open_storage(str(out))
     assert (out / ".died").exists()
-    assert read_card(storage, source.key)["num_resumed"] == 1
+    assert read_card(storage, quick_body.key)["num_resumed"] == 1
