@@ -36,22 +36,26 @@ def contrasts(inits: list[str]) -> list[tuple[str, str]]:
 
 
 def table(frames: load.Frames) -> pd.DataFrame:
-    """One row per setting, contrast, task and train set.
+    """One row per setting, contrast, task and train set, where a launch asked for both inits.
 
     Columns: setting, a, b (inits; the difference is a - b), task, train_set, difference, low, high (fractions of 1;
     null where there are none), p_value, p_holm (adjusted over all rows of the setting that have a p-value), num_seeds
     (independent units behind the interval), method, verdict (a key of `VERDICTS`). Only done runs take part.
     """
-    parts = [_setting_table(setting, runs) for setting, runs in frames.runs.groupby("setting", sort=True)]
+    names = ["setting", *load.CELL]
+    asked = set(pd.concat([frames.runs[names], frames.missing[names]]).itertuples(index=False, name=None))
+    parts = [_setting_table(setting, runs, asked) for setting, runs in frames.runs.groupby("setting", sort=True)]
     return pd.concat(parts, ignore_index=True)
 
 
-def _setting_table(setting: object, runs: pd.DataFrame) -> pd.DataFrame:
+def _setting_table(setting: object, runs: pd.DataFrame, asked: set[tuple]) -> pd.DataFrame:
     pairs = contrasts(load.order("init", runs["init"]))
     places = itertools.product(pairs, load.order("task", runs["task"]), load.order("train_set", runs["train_set"]))
     done = runs[(runs["status"] == "done") & runs["test_accuracy"].notna()]
     rows = []
     for (a, b), task, train_set in places:
+        if not asked.issuperset((setting, task, train_set, init) for init in (a, b)):
+            continue
         here = done[(done["task"] == task) & (done["train_set"] == train_set)]
         row = {"setting": setting, "a": a, "b": b, "task": task, "train_set": train_set}
         rows.append(row | _difference(here[here["init"] == a], here[here["init"] == b]))

@@ -97,3 +97,11 @@ def test_forest_draws_every_comparison_and_names_its_verdict(study_ledger):
     shown = {trace.name for trace in figure.data if trace.showlegend is not False}
     assert shown == {comparisons.CONFIRMED, comparisons.DECIDED, comparisons.UNDECIDED}
     assert [a.text for a in figure.layout.annotations].count("not run") == 1
+
+
+def test_nothing_is_compared_that_nobody_asked_for(synthetic, tmp_path):
+    cells = [("language", "fpt"), ("language", "full"), ("statistics", "fpt")]
+    rows = [synthetic.run(init=init, train_set=name, accuracy=0.9) for init, name in cells]
+    missing = [synthetic.run(init="shuffled", train_set="full")]
+    table = comparisons.table(load(synthetic.write(tmp_path / "out", rows, missing=missing)))
+    assert table[["b", "train_set"]].to_numpy().tolist() == [["statistics", "fpt"]]
