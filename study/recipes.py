@@ -125,7 +125,7 @@ _AUTOMATA_NANO = Recipe(
     warmup_steps=15,
     weight_decay=0.01,
 )
-# 45 s, 18 passes over the digits; ends at 1.97 bits per pixel value (frequencies alone: 2.96), ViT at 90.8 % of classes.
+# 45 s, 18 passes over the digits; ends at 1.97 bits per pixel value (frequencies alone: 2.96), ViT at 90.8 % right.
 _VISION_NANO = Recipe(
     objective="vision",
     body="gpt2",
