@@ -1,7 +1,7 @@
 """Hierarchical bootstrap of a fit: body seeds, then seeds, are drawn again inside every rung, and the curve refitted.
 
-With three seeds the plain percentile bootstrap covers 83 % where it says 95 %. Two corrections make it cover
-(benchmarks/fits.md has the measurement):
+With three seeds the plain percentile bootstrap covered 83 to 85 % where it says 95 % (benchmarks/fits.md). Two
+corrections mend that:
 
 1. deviations from the rung's mean are stretched so that the mean's variance over the samples is the unbiased estimate
    (n / (n - 1) for n seeds; Davison and Hinkley 1997, section 2.8 and 3.8 for two levels), and

@@ -213,7 +213,7 @@ def parabolas(num_sizes: int, num_seeds: int) -> Study:
     return study
 
 
-SCENARIOS: dict[str, Study] = {
+FORM_SCENARIOS: dict[str, Study] = {
     "power, 5 sizes x 3 seeds": one_law(POWER_LAW, sizes(5), 3),
     "power, 6 sizes x 5 seeds": one_law(POWER_LAW, sizes(6), 5),
     "power-floor, 5 sizes x 3 seeds": one_law(FLOOR_LAW, sizes(5), 3),
@@ -226,9 +226,11 @@ SCENARIOS: dict[str, Study] = {
     "broken, 12 sizes x 5 seeds": one_law(BROKEN_LAW, np.logspace(2, 6, 12)[:, None], 5),
     "joint, 5 x 4 cells x 3 seeds": one_law(JOINT_LAW, grid(5, 4), 3),
     "joint, 6 x 5 cells x 5 seeds": one_law(JOINT_LAW, grid(6, 5), 5),
-    "frontier, 5 x 4 cells x 3 seeds": best_split(JOINT_LAW, grid(5, 4), 3, 1e18),
     "iso-FLOP, 4 budgets x 5 sizes x 3 seeds": parabolas(5, 3),
     "iso-FLOP, 4 budgets x 6 sizes x 5 seeds": parabolas(6, 5),
+}
+OTHER_SCENARIOS: dict[str, Study] = {
+    "frontier, 5 x 4 cells x 3 seeds": best_split(JOINT_LAW, grid(5, 4), 3, 1e18),
     "two ladders, 5 sizes x 3 seeds": two_laws(FLOOR_LAW, BETTER_LAW, sizes(5), 3, 2e6),
     "two ladders, 6 sizes x 5 seeds": two_laws(FLOOR_LAW, BETTER_LAW, sizes(6), 5, 2e6),
     "two ladders, never matched": two_laws(FLOOR_LAW, BETTER_LAW, sizes(5), 3, 1e8),

@@ -140,4 +140,4 @@ def test_intervals_hold_the_truth_as_often_as_they_say(studies, name):
     num = SHORT[name]
     settings = studies.Settings(num_samples=200, num_starts=1)
     # If the true coverage is 92 % or more, fewer than this happens once in a thousand (per quantity).
-    assert covered(studies.SCENARIOS[name], settings, num).min() >= stats.binom.ppf(1e-3, num, 0.92)
+    assert covered(studies.FORM_SCENARIOS[name], settings, num).min() >= stats.binom.ppf(1e-3, num, 0.92)
