@@ -6,6 +6,7 @@ cluster, and costs nothing when all is done: ray and torch are imported where th
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from study.capacity import Capacity
     from study.rounds import Launch
 
+_logger = logging.getLogger(__name__)
 _MAX_ROUNDS = 8
 """Further rounds for packs whose worker died: enough to halve a pack of 32 down to its runs, and for machines to go."""
 
@@ -153,7 +155,6 @@ def _run(launch: Launch, todo: Sequence[RunSpec]) -> int:
     """
     from study.body_store import has_body
     from study.capacity import capacity
-    from study.retries import again
     from study.rounds import run_round
 
     # Asked once: between two rounds an autoscaling cluster may be without a GPU for a while.
@@ -167,13 +168,16 @@ def _run(launch: Launch, todo: Sequence[RunSpec]) -> int:
     launch = replace(launch, body_errors={key: errors[key] for key in lacking if key in errors})
     errors |= run_round(launch, [], waiting, offer) if waiting else {}
     num_packs = len(packs)
+    lost = _lost(launch, packs, errors)
     for _ in range(_MAX_ROUNDS):
-        _record_lost(launch, packs, errors)
-        packs = again(packs, launch.ledger.finished(), errors)
-        if not packs:
+        if not lost:
             break
-        errors = run_round(launch, [], packs, offer)
-        num_packs += len(packs)
+        errors = run_round(launch, [], lost, offer)
+        num_packs += len(lost)
+        lost = _lost(launch, lost, errors)
+    if lost:
+        num_runs, reason = sum(len(pack.runs) for pack in lost), next(iter(errors.values()), "no reason is known")
+        _logger.warning("%d runs are missing after %d rounds: %s", num_runs, _MAX_ROUNDS, reason)
     return num_packs
 
 
@@ -204,14 +208,15 @@ def _keys(launch: Launch, pack: Pack) -> set[str]:
     return {launch.sources[run.run_id].key for run in pack.runs if run.run_id in launch.sources}
 
 
-def _record_lost(launch: Launch, packs: Sequence[Pack], errors: Mapping[str, str]) -> None:
-    """A row for each run that died alone, and not because its machine went."""
+def _lost(launch: Launch, packs: Sequence[Pack], errors: Mapping[str, str]) -> list[Pack]:
+    """What of a round is to be tried again; a run that died alone, by its own fault if anything, gets a row."""
     from study.execution import failed_row
-    from study.retries import NODE_LOSS
+    from study.retries import again, is_no_fault
 
     finished = launch.ledger.finished()
     for pack in packs:
         (run, *others) = pack.runs
         reason = errors.get(pack.pack_id, "its trial ended without a row")
-        if run.run_id not in finished and not others and not reason.startswith(NODE_LOSS):
+        if run.run_id not in finished and not others and not is_no_fault(reason):
             launch.ledger.append([failed_row(run, reason)], [], pack.pack_id)
+    return again(packs, finished, errors)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 
+from study.errors import StorageError, StorageFull
 from study.packing import Pack
 from study.spec import RunSpec
 
 NODE_LOSS = "the worker's machine went"
 """How the reason begins where a machine went, whatever ran on it."""
+_NO_FAULT = (NODE_LOSS, f"{StorageError.__name__}: ", f"{StorageFull.__name__}: ")
 
 
 def adopted(todo: Sequence[RunSpec], unfinished: Mapping[str, Sequence[str]]) -> list[Pack]:
@@ -30,8 +32,8 @@ def again(packs: Sequence[Pack], finished: Collection[str], errors: Mapping[str,
     """Packs for the next round.
 
     A pack that may have died of its size, or of one of its runs, is tried in halves, so that in the end the one that
-    kills its worker takes no other along; one whose machine went is tried again as it was, and continues its state.
-    A run that died alone is given up.
+    kills its worker takes no other along; one that is no fault is tried again as it was, and continues its state. A run
+    that died alone is given up.
 
     Args:
         packs: of this round.
@@ -43,9 +45,14 @@ def again(packs: Sequence[Pack], finished: Collection[str], errors: Mapping[str,
         lost = tuple(run for run in pack.runs if run.run_id not in finished)
         if not lost:
             continue
-        if errors.get(pack.pack_id, "").startswith(NODE_LOSS):
+        if is_no_fault(errors.get(pack.pack_id, "")):
             next_packs.append(Pack(lost))
         elif len(pack.runs) > 1:
             size = (len(pack.runs) + 1) // 2
             next_packs += [Pack(lost[start : start + size]) for start in range(0, len(lost), size)]
     return next_packs
+
+
+def is_no_fault(reason: str) -> bool:
+    """Whether a worker was lost with its machine, or could not reach the ledger: nothing that a run could cause."""
+    return reason.startswith(_NO_FAULT)

@@ -44,6 +44,12 @@ def test_a_pack_whose_machine_went_is_tried_as_it_was() -> None:
     assert seeds(again(packs, {RUNS[0].run_id}, errors)) == [[1, 2, 3], [4], [5, 6], [7]]
 
 
+def test_a_ledger_that_a_worker_could_not_reach_is_no_fault_of_its_runs() -> None:
+    pack = Pack(tuple(RUNS[:4]))
+    errors = {pack.pack_id: "StorageError: cannot read 's3://b/runs': time-out"}
+    assert seeds(again([pack], set(), errors)) == [[0, 1, 2, 3]]
+
+
 def test_packs_with_a_state_are_made_again() -> None:
     ids = [run.run_id for run in RUNS]
     unfinished = {"a": [ids[6], ids[2]], "b": ids[2:4], "c": [ids[3], "0" * 16], "d": [ids[7]], "e": []}
