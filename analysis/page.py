@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from string import Template
+from typing import NotRequired, TypedDict
 
 import plotly.graph_objects as go
 import plotly.io as pio
@@ -37,6 +38,14 @@ class Section:
     body: str
 
 
+class Tags(TypedDict):
+    """What a block or a row is about; an axis that is left out means: shown whatever is chosen on it."""
+
+    task: NotRequired[str | Iterable[str]]
+    protocol: NotRequired[str | Iterable[str]]
+    scale: NotRequired[str | Iterable[str]]
+
+
 def text(value: object) -> str:
     """Anything as text that is safe inside an element or a quoted attribute."""
     return html.escape(str(value), quote=True)
@@ -63,13 +72,44 @@ def fold(title: str, content: str) -> str:
     return f"<details><summary>{text(title)}</summary>{content}</details>"
 
 
+def tagged(
+    content: str,
+    *,
+    task: str | Iterable[str] = (),
+    protocol: str | Iterable[str] = (),
+    scale: str | Iterable[str] = (),
+) -> str:
+    """HTML that the page's filters show or hide as one block.
+
+    Args:
+        content: HTML made by the functions of this module.
+        task, protocol, scale: what it is about, a value or several; with several it is shown where any is chosen,
+            with none whatever is chosen.
+    """
+    return f"<div{_data({'task': task, 'protocol': protocol, 'scale': scale})}>{content}</div>"
+
+
+def _data(tags: Tags) -> str:
+    """Tags as attributes of an element, several values apart by line breaks, which no name holds."""
+    values = {"task": tags.get("task", ()), "protocol": tags.get("protocol", ()), "scale": tags.get("scale", ())}
+    names = {axis: some if isinstance(some, str) else "\n".join(some) for axis, some in values.items()}
+    return "".join(f' data-{axis}="{text(joined)}"' for axis, joined in names.items() if joined)
+
+
 def counts(numbers: Mapping[str, int]) -> str:
     """A row of numbers with their names."""
     items = "".join(f"<li><strong>{number:,}</strong> {text(name)}</li>" for name, number in numbers.items())
     return f'<ul class="counts" aria-label="Runs by status">{items}</ul>'
 
 
-def table(rows: Sequence[Sequence[object]], *, columns: Sequence[str], caption: str, num_keys: int = 1) -> str:
+def table(
+    rows: Sequence[Sequence[object]],
+    *,
+    columns: Sequence[str],
+    caption: str,
+    num_keys: int = 1,
+    tags: Sequence[Tags] | None = None,
+) -> str:
     """A table whose first `num_keys` columns head their rows; scrolls by itself where it is wider than the page.
 
     Args:
@@ -77,9 +117,13 @@ def table(rows: Sequence[Sequence[object]], *, columns: Sequence[str], caption: 
         columns: column headings with units.
         caption: what the table shows.
         num_keys: number of leading columns that are row headings.
+        tags: what each row is about, for the page's filters; rows are always shown where it is left out.
     """
     head = "".join(f'<th scope="col">{text(name)}</th>' for name in columns)
-    body = "".join(f"<tr>{''.join(_cell(i < num_keys, value) for i, value in enumerate(row))}</tr>" for row in rows)
+    body = "".join(
+        f"<tr{_data(about)}>{''.join(_cell(i < num_keys, value) for i, value in enumerate(row))}</tr>"
+        for row, about in zip(rows, [Tags()] * len(rows) if tags is None else tags, strict=True)
+    )
     return (
         f'<div class="scroll" role="region" tabindex="0" aria-label="{text(caption)}"><table>'
         f"<caption>{text(caption)}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"

@@ -14,7 +14,7 @@ from study.errors import UserError, one_line, place
 
 TITLE = "Frozen pretrained transformers"
 QUESTION = "Does language pretraining help a frozen transformer on other modalities?"
-PARTS: tuple[Callable[[sections.Tables], sections.Part], ...] = (
+PARTS: tuple[Callable[[sections.Tables], sections.Part | None], ...] = (
     sections.answer,
     sections.test_accuracy,
     sections.differences,
@@ -24,7 +24,7 @@ PARTS: tuple[Callable[[sections.Tables], sections.Part], ...] = (
     background.costs,
     background.sources,
 )
-"""The sections in reading order; a further page of the report is one more function here."""
+"""The sections in reading order, one function each; None leaves a section out that has nothing to say of a ledger."""
 _INDEX, _FIGURES = "index.html", "figures"
 
 
@@ -44,7 +44,7 @@ def write_report(out: str, to: str, command: list[str]) -> Path:
     """
     target = _checked(Path(to).expanduser())
     data = sections.tables(load.load(out), command=place(shlex.join(command)))
-    parts = [make(data) for make in PARTS]
+    parts = [part for make in PARTS if (part := make(data)) is not None]
     drawn = [picture for part in parts for picture in part.pictures]
     try:
         target.mkdir(parents=True, exist_ok=True)
