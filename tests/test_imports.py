@@ -31,6 +31,8 @@ LIGHT = {
     "study.ledger_parts", "study.ledger_schema", "study.ledger_rows", "study.ledger_reading", "study.ledger_compaction",
     "study.storage_local", "study.storage_objects", "study.processes", "study.lease", "study.driver_lock",
     "study.packing", "study.selection", "study.grids", "study.grids.quickstart", "study.grids.smoke",
+    "study.grids.cells", "study.grids.variants", "study.grids.tables", "study.grids.paper_settings",
+    "study.grids.paper_models",
 }  # fmt: skip
 # Generators of measurements: no files, no trials.
 MEASURING = {
