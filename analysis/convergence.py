@@ -38,28 +38,35 @@ def reached(curves: pd.DataFrame, runs: pd.DataFrame, levels: pd.Series, *, pati
         last evaluation where it was not; infinite steps where the run diverged before), resolution (steps since the
         evaluation before, null at the first). Runs without a level or without an evaluation are left out.
     """
-    valid = curves[(curves["split"] == "valid") & curves["run_id"].isin(levels.index)]
     status = runs[runs["status"] != "failed"].set_index("run_id")["status"]
-    rows = []
-    for run_id, curve in valid[valid["run_id"].isin(status.index)].sort_values("step").groupby("run_id", sort=True):
-        row = _when(curve, float(levels[run_id]), patience)
-        if not row["is_reached"] and status[run_id] == "diverged":
-            row |= dict.fromkeys(CLOCKS, np.inf)
-        rows.append({"run_id": run_id, "level": float(levels[run_id]), **row})
-    return pd.DataFrame(rows, columns=["run_id", "level", "is_reached", *CLOCKS, "resolution"])
+    known = levels.index.intersection(status.index)
+    valid = curves[(curves["split"] == "valid") & curves["run_id"].isin(known)].sort_values(["run_id", "step"])
+    run_ids, which = np.unique(valid["run_id"].to_numpy(dtype=object), return_inverse=True)
+    goal = levels[run_ids].to_numpy(dtype=float)
+    stays = _stays(valid["accuracy"].to_numpy(dtype=float), which, goal[which], patience)
+    ends = np.searchsorted(which, np.arange(len(run_ids)), side="right") - 1
+    first = np.searchsorted(which, np.arange(len(run_ids)))
+    at, found = ends.copy(), np.zeros(len(run_ids), dtype=bool)
+    # From the last to the first, so that the first of each run remains.
+    hits = np.flatnonzero(stays)[::-1]
+    at[which[hits]], found[which[hits]] = hits, True
+    never = ~found & (status[run_ids] == "diverged").to_numpy()
+    clocks = {name: np.where(never, np.inf, valid[name].to_numpy(dtype=float)[at]) for name in CLOCKS}
+    steps = valid["step"].to_numpy(dtype=float)
+    resolution = np.where(at > first, steps[at] - steps[np.maximum(at - 1, 0)], np.nan)
+    return pd.DataFrame({"run_id": run_ids, "level": goal, "is_reached": found, **clocks, "resolution": resolution})
 
 
-def _when(curve: pd.DataFrame, level: float, patience: int) -> dict[str, object]:
-    accuracy = curve["accuracy"].to_numpy(dtype=float)
-    steps = curve["step"].to_numpy(dtype=float)
-    found = next((i for i in range(len(accuracy)) if _stays(accuracy[i : i + patience], level)), None)
-    at = len(accuracy) - 1 if found is None else found
-    clocks = {name: float(curve[name].iloc[at]) for name in CLOCKS}
-    return {"is_reached": found is not None, **clocks, "resolution": steps[at] - steps[at - 1] if at else np.nan}
-
-
-def _stays(accuracy: NDArray[np.float64], level: float) -> bool:
-    return bool(accuracy[0] >= level and accuracy.mean() >= level)
+def _stays(
+    accuracy: NDArray[np.float64], which: NDArray[np.intp], level: NDArray[np.float64], patience: int
+) -> NDArray[np.bool_]:
+    """Whether each evaluation, and the mean of the `patience` from it on (fewer at a run's end), is at the level."""
+    total, number = np.zeros(len(accuracy)), np.zeros(len(accuracy))
+    for ahead in range(min(patience, len(accuracy))):
+        here = which[: len(which) - ahead] == which[ahead:]
+        total[: len(here)] += np.where(here, accuracy[ahead:], 0.0)
+        number[: len(here)] += here
+    return (accuracy >= level) & (total >= level * number)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,7 +168,8 @@ def speed_up(own: pd.DataFrame, other: pd.DataFrame, *, clock: str, of: str) -> 
     """Geometric mean of the ratios of times, paired by seed, with a t interval over seeds on the log scale.
 
     Args:
-        own, other: rows of `reached` with a column `seed`, one row per seed.
+        own, other: rows of `reached` with a column `seed`, one row per seed; with a column `body_seed` too there may
+            be several, and the interval is the wider of that over seeds and that over body seeds.
         clock: a name of `CLOCKS`.
         of: what is compared, in words.
 
@@ -170,11 +178,17 @@ def speed_up(own: pd.DataFrame, other: pd.DataFrame, *, clock: str, of: str) -> 
         follows from those.
     """
     pairs = own.merge(other, on="seed", suffixes=("", "_other"))
+    bodies = [pairs[name] for name in ("body_seed", "body_seed_other") if name in pairs]
     lacks_own, lacks_other = not pairs["is_reached"].all(), not pairs["is_reached_other"].all()
     times = pairs[[clock, f"{clock}_other"]].to_numpy(dtype=float)
     if pairs.empty or (lacks_own and lacks_other) or not np.all(np.isfinite(times) & (times > 0)):
         return None
-    logs = stats.t_interval(np.log(times[:, 1] / times[:, 0]), of=of)
+    logs = stats.crossed_interval(
+        np.log(times[:, 1] / times[:, 0]),
+        seeds=pairs["seed"].tolist(),
+        body_seeds=list(zip(*bodies, strict=True)) if bodies else pairs["seed"].tolist(),
+        of=of,
+    )
     low, high = (None if end is None else float(np.exp(end)) for end in (logs.low, logs.high))
     interval = Interval(
         of=of,
@@ -185,4 +199,4 @@ def speed_up(own: pd.DataFrame, other: pd.DataFrame, *, clock: str, of: str) -> 
         method=f"{logs.method}, of the logarithm of the ratio",
         num_samples=logs.num_samples,
     )
-    return SpeedUp(interval=interval, is_at_least=lacks_other, is_at_most=lacks_own, num_pairs=len(pairs))
+    return SpeedUp(interval=interval, is_at_least=lacks_other, is_at_most=lacks_own, num_pairs=pairs["seed"].nunique())

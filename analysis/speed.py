@@ -1,0 +1,168 @@
+"""Steps to convergence (paper table 6), and steps, operations and seconds to a given accuracy.
+
+The paper states no definition of convergence (docs/metrics.md has ours). A run has converged at the first evaluation
+from which on its validation accuracy stays within 95 % of what it learned in all: level = chance + 0.95 * (plateau -
+chance), where the plateau is the mean of its last fifth of evaluations, and "stays" is that of `analysis.convergence`.
+A run that is still rising at its end, or has learned nothing yet, is censored: it needs longer than it was trained.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pandas as pd
+
+from analysis.convergence import CLOCKS, PATIENCE, reached
+from analysis.stats import Interval, crossed_interval
+from study.spec import RunSpec
+
+SHARE = 0.95
+"""Share of what a run learns at which it counts as converged."""
+PLATEAU = 0.2
+"""Share of a run's evaluations, at its end, whose mean is its plateau; at least `PATIENCE` of them."""
+LEARNED = 0.02
+"""Accuracy above chance (fraction) from which a run has learned anything."""
+CONVERGED, RISING, NOTHING, FEW, DIVERGED = "converged", "rising", "nothing learned", "too few evaluations", "diverged"
+STANDINGS = {
+    CONVERGED: "reached 95 % of its plateau and stayed",
+    RISING: "gained more than 5 % of what it learned in its last fifth: needs longer than it ran",
+    NOTHING: f"ends less than {100 * LEARNED:g} points above chance: needs longer than it ran",
+    FEW: f"fewer than {2 * PATIENCE} evaluations: convergence cannot be told",
+    DIVERGED: "diverged before: never",
+}
+REPLICATION = ("seed", "body_seed")
+VARIANT: tuple[str, ...] = tuple(field.name for field in dataclasses.fields(RunSpec) if field.name not in REPLICATION)
+"""Columns that runs of one variant share; they differ in their seeds only."""
+
+
+def plateaus(runs: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
+    """Where each run ends up.
+
+    Args:
+        runs: rows of the ledger; failed ones are left out.
+        curves: evaluations.
+
+    Returns:
+        Indexed by run id: num_evaluations, plateau (mean validation accuracy of the last fifth of the evaluations,
+        fraction), before (mean of as many evaluations before those; null where there are fewer), level (see the top
+        of this file), standing (a key of `STANDINGS`; CONVERGED means no more than that a plateau is there).
+    """
+    known = runs[runs["status"] != "failed"].set_index("run_id")
+    valid = curves[(curves["split"] == "valid") & curves["run_id"].isin(known.index)]
+    valid = valid.sort_values(["run_id", "step"])[["run_id", "accuracy"]]
+    groups = valid.groupby("run_id")["accuracy"]
+    number = groups.transform("size")
+    window = np.maximum(PATIENCE, np.ceil(PLATEAU * number))
+    behind = groups.cumcount(ascending=False)
+    last = valid[behind < window].groupby("run_id")["accuracy"].mean()
+    before = valid[(behind >= window) & (behind < 2 * window)].groupby("run_id")["accuracy"].mean()
+    ends = pd.DataFrame({"num_evaluations": groups.size(), "plateau": last}).join(before.rename("before"))
+    chance = known["chance_accuracy"].reindex(ends.index)
+    learned = ends["plateau"] - chance
+    ends["level"] = chance + SHARE * learned
+    standing = np.select(
+        [
+            known["status"].reindex(ends.index) == "diverged",
+            (ends["num_evaluations"] < 2 * PATIENCE) | learned.isna(),
+            learned < LEARNED,
+            ends["plateau"] - ends["before"] > (1 - SHARE) * learned,
+        ],
+        [DIVERGED, FEW, NOTHING, RISING],
+        CONVERGED,
+    )
+    return ends.assign(standing=standing)
+
+
+def convergence(runs: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
+    """When each run converged to its own plateau.
+
+    Args:
+        runs, curves: of the ledger.
+
+    Returns:
+        One row per run that was evaluated and did not fail: run_id, seed, body_seed, `VARIANT`, standing (a key of
+        `STANDINGS`), plateau, level, is_reached, `CLOCKS` (when it converged; where not, how long it was watched;
+        infinite where it diverged, null where it has too few evaluations), resolution (steps between the evaluation
+        at which it had converged and the one before).
+    """
+    ends = plateaus(runs, curves)
+    times = reached(curves, runs, ends["level"].where(ends["standing"] != FEW).dropna())
+    # What is not settled is censored at its end, whatever level its last readings passed.
+    last = curves[curves["split"] == "valid"].groupby("run_id")[list(CLOCKS)].max()
+    rows = ends.drop(columns="level").join(times.set_index("run_id")).rename_axis("run_id").reset_index()
+    rows["is_reached"] = rows["is_reached"].eq(True) & (rows["standing"] == CONVERGED)
+    is_watched = rows["standing"].isin([RISING, NOTHING])
+    for clock in CLOCKS:
+        rows[clock] = rows[clock].where(~is_watched, rows["run_id"].map(last[clock]))
+        rows.loc[rows["standing"] == DIVERGED, clock] = np.inf
+    return rows.merge(runs[["run_id", *REPLICATION, *VARIANT]], on="run_id")
+
+
+def time_to(runs: pd.DataFrame, curves: pd.DataFrame, accuracy: float | pd.Series) -> pd.DataFrame:
+    """Steps, FLOPs and seconds of every run to a given validation accuracy (fraction).
+
+    Args:
+        runs, curves: of the ledger.
+        accuracy: for all runs, or one each, indexed by run id.
+
+    Returns:
+        As `convergence`, without plateau and standing.
+    """
+    levels = accuracy if isinstance(accuracy, pd.Series) else pd.Series(accuracy, index=runs["run_id"])
+    times = reached(curves, runs, levels)
+    return times.merge(runs[["run_id", *REPLICATION, *VARIANT]], on="run_id")
+
+
+def typical(times: pd.DataFrame, clock: str = "step") -> Interval | None:
+    """Geometric mean time of runs of one variant, with the wider t interval of seeds and body seeds on the log scale.
+
+    Args:
+        times: rows of `convergence` or `time_to` of one variant.
+        clock: a name of `CLOCKS`.
+
+    Returns:
+        None where any of the runs has not arrived (the mean would be of the quick ones), or arrived at time 0.
+    """
+    values = times[clock].to_numpy(dtype=float)
+    if len(values) == 0 or not times["is_reached"].all() or not np.all(values > 0):
+        return None
+    of = f"geometric mean of {CLOCKS[clock]} to the level"
+    logs = crossed_interval(np.log(values), seeds=times["seed"].tolist(), body_seeds=times["body_seed"].tolist(), of=of)
+    low, high = (None if end is None else float(np.exp(end)) for end in (logs.low, logs.high))
+    return dataclasses.replace(logs, estimate=float(np.exp(logs.estimate)), low=low, high=high, p_value=None)
+
+
+def by_variant(times: pd.DataFrame, clock: str = "step") -> pd.DataFrame:
+    """One row per variant.
+
+    Args:
+        times: rows of `convergence` or `time_to`.
+        clock: a name of `CLOCKS`.
+
+    Returns:
+        `VARIANT`, num_runs, num_reached, num_diverged, estimate, low, high (of `typical`; null where a run did not
+        arrive), at_least (geometric mean of the times until which runs were watched or arrived: a lower bound where
+        some did not arrive; null where all did), resolution (largest distance of evaluations), clock.
+    """
+    rows = []
+    for key, group in times[times[clock].notna()].groupby(list(VARIANT), dropna=False, sort=False):
+        interval = typical(group, clock)
+        finite = group[clock][np.isfinite(group[clock]) & (group[clock] > 0)]
+        is_bound = not group["is_reached"].all() and len(finite) > 0
+        rows.append(
+            dict(zip(VARIANT, key, strict=True))
+            | {
+                "num_runs": len(group),
+                "num_reached": int(group["is_reached"].sum()),
+                "num_diverged": int(np.isinf(group[clock]).sum()),
+                "estimate": interval.estimate if interval else np.nan,
+                "low": np.nan if interval is None or interval.low is None else interval.low,
+                "high": np.nan if interval is None or interval.high is None else interval.high,
+                "at_least": float(np.exp(np.log(finite).mean())) if is_bound else np.nan,
+                "resolution": group["resolution"].max(),
+                "clock": clock,
+            }
+        )
+    numbers = ("num_runs", "num_reached", "num_diverged", "estimate", "low", "high", "at_least", "resolution", "clock")
+    return pd.DataFrame(rows, columns=[*VARIANT, *numbers])
