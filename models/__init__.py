@@ -16,7 +16,7 @@ BODIES = {
     "lstm-residual": "models.lstm:lstm_residual",
 }
 
-# Sizes that a body can be built at; widths and depths stand beside each architecture.
+# Named sizes that a body can be built at; their widths and depths, and sizes without a name: models/sizes.py.
 SIZES = {
     "gpt2": ("nano", "mini", "base", "medium", "large", "xl"),
     "bert": ("nano", "mini", "base"),
@@ -58,7 +58,18 @@ class Group(StrEnum):
 
 TRAINABLE = tuple(group for group in Group if group is not Group.EMBEDDINGS)
 
-# Named sets of trained groups; any tuple of trainable groups is as good.
+
+
+class Part(StrEnum):
+    """What of a group can be trained without the rest of it."""
+
+    ATTENTION_LAST = "attention-last"
+
+
+# The group that each is a part of: here the attention of the last layer that is built (paper table 14).
+WHOLES = {Part.ATTENTION_LAST: Group.ATTENTION}
+
+# Named sets of trained groups; any tuple of trainable groups and parts is as good.
 TRAIN_SETS = {
     "fpt": (Group.INPUT, Group.OUTPUT, Group.POSITIONS, Group.LAYERNORM),
     "output-only": (Group.OUTPUT,),

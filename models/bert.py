@@ -8,9 +8,10 @@ import torch
 from torch import nn
 
 from models import Group
-from models.bodies import TRANSFORMER_SIZES, Architecture, CheckpointNames, Order
+from models.bodies import Architecture, CheckpointNames, Order
 from models.cores import configured
 from models.groups import Pattern
+from models.sizes import shape
 
 _LAYER = r"encoder\.layer\.\d+\."
 
@@ -91,7 +92,7 @@ def bert(size: str | None, config: Any) -> Architecture:
     if size is not None:
         from transformers import BertConfig
 
-        num_layers, width, num_heads = TRANSFORMER_SIZES[size]
+        num_layers, width, num_heads = shape("bert", size)
         config = BertConfig(
             num_hidden_layers=num_layers,
             hidden_size=width,

@@ -19,22 +19,13 @@ from torch import nn
 
 from models import BODIES, SIZES
 from models.groups import Pattern
+from models.sizes import FORM, canonical
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig
 
 # Key of a position table that is ours, where transformers' model has no learned one that fits.
 OWN_POSITIONS = "positions.weight"
-
-# (layers, width, heads). nano and mini are this study's, the rest GPT-2's published sizes; BERT and ViT share base.
-TRANSFORMER_SIZES = {
-    "nano": (4, 128, 4),
-    "mini": (6, 384, 6),
-    "base": (12, 768, 12),
-    "medium": (24, 1024, 16),
-    "large": (36, 1280, 20),
-    "xl": (48, 1600, 25),
-}
 
 
 @dataclass(frozen=True)
@@ -169,7 +160,7 @@ def architecture(
 
     Args:
         body: a name of `models.BODIES`.
-        size: a name of `models.SIZES[body]`; None where `config` says it.
+        size: a name of `models.SIZES[body]`, or layers and width as "2x64"; None where `config` says it.
         num_layers: build only the first so many layers; an LSTM, which has no fixed depth, gets exactly so many.
         config: a checkpoint's config; excludes `size`.
         protocol: `paper` gives the released code's variant where it differs (the LSTMs), `fixed` the sound one.
@@ -181,8 +172,10 @@ def architecture(
     if config is None:
         if size is None:
             raise ValueError(f"body {body!r} needs a size: {', '.join(SIZES[body])}")
-        require_known(f"size of body {body!r}", size, SIZES[body])
-        return _named(body, size, num_layers, protocol)
+        known = canonical(body, size)
+        if known is None:
+            require_known(f"size of body {body!r}", size, [*SIZES[body], f"{FORM} such as 2x64"])
+        return _named(body, str(known), num_layers, protocol)
     assert size is None, "a config says its own size"
     return _truncated(_family(body)(None, config), num_layers)
 

@@ -9,9 +9,10 @@ import torch
 from torch import nn
 
 from models import Group
-from models.bodies import TRANSFORMER_SIZES, Architecture, CheckpointNames, Order
+from models.bodies import Architecture, CheckpointNames, Order
 from models.cores import causal_mask, configured
 from models.groups import Pattern
+from models.sizes import shape
 
 
 class Gpt2Core(nn.Module):
@@ -73,7 +74,7 @@ def gpt2(size: str | None, config: Any) -> Architecture:
     if size is not None:
         from transformers import GPT2Config
 
-        num_layers, width, num_heads = TRANSFORMER_SIZES[size]
+        num_layers, width, num_heads = shape("gpt2", size)
         config = GPT2Config(n_layer=num_layers, n_embd=width, n_head=num_heads, use_cache=False)
     return Architecture(
         body="gpt2",

@@ -12,9 +12,10 @@ import torch
 from torch import nn
 
 from models import Group
-from models.bodies import OWN_POSITIONS, TRANSFORMER_SIZES, Architecture, CheckpointNames, Order
+from models.bodies import OWN_POSITIONS, Architecture, CheckpointNames, Order
 from models.cores import causal_mask, configured
 from models.groups import Pattern
+from models.sizes import shape
 
 
 class LlamaCore(nn.Module):
@@ -54,7 +55,7 @@ def llama(size: str | None, config: Any) -> Architecture:
     if size is not None:
         from transformers import LlamaConfig
 
-        num_layers, width, num_heads = TRANSFORMER_SIZES[size]
+        num_layers, width, num_heads = shape("llama", size)
         config = LlamaConfig(
             num_hidden_layers=num_layers,
             hidden_size=width,

@@ -13,8 +13,9 @@ import torch.nn.functional as F
 from torch import nn
 
 from models.bert import ORDER, PATTERNS, RESIDUAL_PROJECTIONS, BertEntry
-from models.bodies import TRANSFORMER_SIZES, Architecture, CheckpointNames
+from models.bodies import Architecture, CheckpointNames
 from models.cores import configured
+from models.sizes import shape
 
 if TYPE_CHECKING:
     from models.packed import PackState
@@ -50,6 +51,8 @@ class WindowAttention(nn.Module):
             for project in (self.query, self.key, self.value)
         )
         query = query * query.shape[-1] ** -0.5
+        if self.pack is not None and self.pack.watch is not None and self.pack.watch.weights is None:
+            self.pack.watch.weights = self._watched(query, key, lengths, self.pack.watch.num_queries)
         # Up to three blocks a single one of all tokens is as cheap.
         if num_tokens <= 3 * self.reach:
             query, key, value = (x.unsqueeze(2) for x in (query, key, value))
@@ -61,6 +64,18 @@ class WindowAttention(nn.Module):
             scores = scores.masked_fill_(self._hidden_pairs(num_tokens, lengths, hidden.device), _lowest(scores))
         mixed = torch.matmul(self.dropout(scores.softmax(-1)), value)
         return (mixed.flatten(2, 3)[:, :, :num_tokens].transpose(1, 2).flatten(2),)
+
+    def _watched(
+        self, query: torch.Tensor, key: torch.Tensor, lengths: torch.Tensor | None, num_queries: int
+    ) -> torch.Tensor:
+        """Weights of the last tokens for all keys, [N, H, num_queries, T], in single precision or better."""
+        tokens = torch.arange(key.shape[2], device=key.device)
+        hidden = (tokens[-num_queries:, None] - tokens).abs() > self.reach
+        if lengths is not None:
+            hidden = hidden | (tokens >= lengths.view(-1, 1, 1, 1))
+        precision = torch.promote_types(key.dtype, torch.float32)
+        scores = torch.matmul(query[:, :, -num_queries:].to(precision), key.to(precision).transpose(-1, -2))
+        return scores.masked_fill(hidden, _lowest(scores)).softmax(-1)
 
     def _blocks(self, x: torch.Tensor) -> torch.Tensor:
         """[N, H, T, d] -> [N, H, C, reach, d], zeros after the last token."""
@@ -139,7 +154,7 @@ def longformer(size: str | None, config: Any) -> Architecture:
     if size is not None:
         from transformers import LongformerConfig
 
-        num_layers, width, num_heads = TRANSFORMER_SIZES[size]
+        num_layers, width, num_heads = shape("longformer", size)
         config = LongformerConfig(
             num_hidden_layers=num_layers,
             hidden_size=width,

@@ -21,10 +21,10 @@ import torch
 from torch import nn
 
 from models import Group
-from models.bodies import OWN_POSITIONS, TRANSFORMER_SIZES, Architecture, Order
+from models.bodies import OWN_POSITIONS, Architecture, Order
 from models.groups import Pattern
+from models.sizes import shape
 
-NUM_LAYERS = 3
 # Rows of the residual variant's position table: the longest task has 2048 tokens.
 NUM_POSITIONS = 2048
 # Of the released code's norms.
@@ -151,14 +151,14 @@ def _describe(body: str, config: LstmConfig, num_layers: int) -> Architecture:
 
 
 def lstm(size: str | None, _config: object) -> Architecture:
-    """Three layers of the size's width; any other number through `num_layers`."""
+    """Three layers of a named size's width, or as many as the size says; any other number through `num_layers`."""
     assert size is not None, "an LSTM has no checkpoints"
-    _, width, _ = TRANSFORMER_SIZES[size]
-    return _describe("lstm", LstmConfig(width, is_residual=False), NUM_LAYERS)
+    num_layers, width, _ = shape("lstm", size)
+    return _describe("lstm", LstmConfig(width, is_residual=False), num_layers)
 
 
 def lstm_residual(size: str | None, _config: object) -> Architecture:
     """The paper's LSTM*: the size's width and as many layers as the transformer of that size."""
     assert size is not None, "an LSTM has no checkpoints"
-    num_layers, width, _ = TRANSFORMER_SIZES[size]
+    num_layers, width, _ = shape("lstm-residual", size)
     return _describe("lstm-residual", LstmConfig(width, is_residual=True), num_layers)

@@ -16,15 +16,13 @@ import torch
 from torch import nn
 
 from models import Group
-from models.bodies import OWN_POSITIONS, TRANSFORMER_SIZES, Architecture, CheckpointNames, Order
+from models.bodies import OWN_POSITIONS, Architecture, CheckpointNames, Order
 from models.cores import configured
 from models.groups import Pattern
+from models.sizes import shape
 
 # Longest sequence with positions of ours; the relative ones have no end.
 NUM_POSITIONS = 2048
-
-# t5-small is a size of its own; base is t5-base, with heads of 64.
-_SIZES = {**TRANSFORMER_SIZES, "small": (6, 512, 8)}
 
 
 class Feedforward(nn.Module):
@@ -132,7 +130,7 @@ def t5(size: str | None, config: Any) -> Architecture:
     if size is not None:
         from transformers import T5Config
 
-        num_layers, width, num_heads = _SIZES[size]
+        num_layers, width, num_heads = shape("t5", size)
         config = T5Config(
             num_layers=num_layers, d_model=width, num_heads=num_heads, d_kv=width // num_heads, d_ff=4 * width
         )

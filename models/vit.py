@@ -12,9 +12,10 @@ import torch
 from torch import nn
 
 from models import Group
-from models.bodies import OWN_POSITIONS, TRANSFORMER_SIZES, Architecture, CheckpointNames, Order
+from models.bodies import OWN_POSITIONS, Architecture, CheckpointNames, Order
 from models.cores import configured
 from models.groups import Pattern
+from models.sizes import shape
 
 NUM_POSITIONS = 1024
 
@@ -48,7 +49,7 @@ def vit(size: str | None, config: Any) -> Architecture:
     if size is not None:
         from transformers import ViTConfig
 
-        num_layers, width, num_heads = TRANSFORMER_SIZES[size]
+        num_layers, width, num_heads = shape("vit", size)
         config = ViTConfig(
             num_hidden_layers=num_layers,
             hidden_size=width,

@@ -98,7 +98,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="INIT",
         help="what to pretrain on, such as language, vision:digits, dyck or cellular-automata:30",
     )
-    made["pretrain"].add_argument("--size", required=True, help="size of the body, such as nano")
+    made["pretrain"].add_argument("--size", required=True, help="size of the body: nano, mini, ... or LAYERSxWIDTH")
     made["pretrain"].add_argument("--body", default="gpt2", help="architecture (default: %(default)s)")
     made["pretrain"].add_argument("--num-steps", metavar="N", type=int, help="updates, instead of the recipe's own")
     made["pretrain"].add_argument("--seed", metavar="N", type=int, default=0, help="which one of these bodies")

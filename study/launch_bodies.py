@@ -55,8 +55,9 @@ def run_pretraining(
     from study.recipes import recipe_for
 
     spec_checks.whole("seed", seed, *spec_checks.WHOLE["seed"])
-    _refuse_published(init, body, size)
-    source = source_of(str(parse(init)), recipe_for(init, body=body, size=size, seed=seed, num_steps=num_steps))
+    recipe = recipe_for(init, body=body, size=size, seed=seed, num_steps=num_steps)
+    _refuse_published(init, body, recipe.size)
+    source = source_of(str(parse(init)), recipe)
     ledger = Ledger(absolute(out))
     is_new = not has_body(ledger.storage, source.key)
     if is_new:

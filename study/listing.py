@@ -6,6 +6,7 @@ import importlib
 from collections.abc import Callable
 
 from models import BODIES, CHECKPOINT_PREFIX, INITS, SIZES, TRAIN_SETS
+from models.sizes import FORM
 from study.grids import GRIDS, grid_function, load_grid
 from study.reply import Reply, table
 from tasks import TASKS
@@ -32,7 +33,7 @@ def _tasks() -> dict[str, str]:
 
 
 def _models() -> dict[str, str]:
-    return {body: ", ".join(SIZES[body]) for body in BODIES}
+    return {body: ", ".join((*SIZES[body], FORM)) for body in BODIES}
 
 
 def _inits() -> dict[str, str]:

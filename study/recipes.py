@@ -7,12 +7,13 @@ import hashlib
 from dataclasses import dataclass, replace
 from typing import Any
 
-from models import SIZES
+from models import SIZES, sizes
 from models.hub import pinned
+from study import recipe_sizes
 from study.errors import UserError, unknown_name
 from study.inits import CONTROLS, DEFAULT_BRACKETS, DEFAULT_RULE, PRETRAINED, Init, parse
 from study.spec import RunSpec, Scalar, canonical_json
-from study.spec_checks import PRETRAINED_BODIES
+from study.spec_checks import PRETRAINED_BODIES, size_of
 
 PRETRAINING_VERSION = 2
 """Raised by hand when a change of code may change a body; part of every key. 2: streams count instead of drawing."""
@@ -179,7 +180,8 @@ def recipe_for(init: str, *, body: str, size: str, seed: int = 0, num_steps: int
 
     Args:
         init: what to pretrain on, in the grammar of `study.inits`: "language", "cellular-automata:30", ...
-        body, size: names of `models.BODIES` and `models.SIZES`.
+        body: a name of `models.BODIES`.
+        size: one of its names in `models.SIZES`, or layers and width as "2x64".
         seed: the run's `body_seed`.
         num_steps: instead of the recipe's own; the warm-up keeps its share.
 
@@ -191,8 +193,7 @@ def recipe_for(init: str, *, body: str, size: str, seed: int = 0, num_steps: int
         raise unknown_name("init that is pretrained", init, PRETRAINED)
     if body not in SIZES:
         raise unknown_name("body", body, SIZES)
-    if size not in SIZES[body]:
-        raise unknown_name(f"size of {body}", size, SIZES[body])
+    size = size_of(body, size)
     if body not in PRETRAINED_BODIES:
         raise UserError(f"body {body} is never pretrained; use {', '.join(PRETRAINED_BODIES)}")
     if num_steps is not None and num_steps < 1:
@@ -200,10 +201,11 @@ def recipe_for(init: str, *, body: str, size: str, seed: int = 0, num_steps: int
     recipe = replace(_NANO[asked.name], body=body, size=size, seed=seed)
     if body not in _CAUSAL_BODIES:
         recipe = replace(recipe, **_BOTH_WAYS.get(asked.name, {}))
-    recipe = replace(recipe, **_LARGER.get(size, {}))
-    if recipe.num_tokens is not None and size != "nano":
+    named = sizes.nearest(size)
+    recipe = replace(recipe, **_LARGER.get(named, {}))
+    if recipe.num_tokens is not None and named != "nano":
         recipe = replace(recipe, num_tokens=_LARGER_WINDOW)
-    recipe = _with_argument(recipe, asked)
+    recipe = _with_argument(_between_names(recipe, named), asked)
     if num_steps is None:
         return recipe
     return replace(recipe, num_steps=num_steps, warmup_steps=recipe.warmup_steps * num_steps // recipe.num_steps)
@@ -224,12 +226,19 @@ def recipe_of_run(spec: RunSpec) -> Recipe | None:
     return recipe_for(str(source), body=spec.body, size=spec.size, seed=seed)
 
 
+def _between_names(recipe: Recipe, named: str) -> Recipe:
+    """A named size's recipe for another depth and width."""
+    by_steps, by_rate = recipe_sizes.factors(recipe.body, named, recipe.size)
+    num_steps, warmup_steps = (round(num * by_steps) for num in (recipe.num_steps, recipe.warmup_steps))
+    return replace(recipe, num_steps=num_steps, warmup_steps=warmup_steps, lr=recipe.lr * by_rate)
+
+
 def _with_argument(recipe: Recipe, asked: Init) -> Recipe:
     """The recipe with what the init says after its name."""
     if asked.name == "language":
         return replace(recipe, corpus=asked.argument, tokenizer=asked.tokenizer)
     if asked.name == "vision":
-        images = asked.argument or (_NANO_IMAGES if recipe.size == "nano" else _LARGER_IMAGES)
+        images = asked.argument or (_NANO_IMAGES if sizes.nearest(recipe.size) == "nano" else _LARGER_IMAGES)
         patch_size = _PATCH_SIZES.get(images, _PATCH_SIZE)
         return replace(recipe, corpus=images, task_args=(("patch_size", patch_size),))
     if asked.argument is None:

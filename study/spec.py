@@ -15,7 +15,7 @@ from enum import StrEnum
 from functools import cached_property
 from typing import Any
 
-from models import CHECKPOINT_PREFIX, Group
+from models import CHECKPOINT_PREFIX, Group, Part
 from study import spec_checks as checks
 from study.errors import UserError
 
@@ -102,11 +102,12 @@ class RunSpec:
     """One training run. The defaults are the paper's values where it has them (paper section 3 and released code).
 
     Plain strings are accepted for the enumerations. `train_set` may be a preset's name, a tuple of groups, or groups
-    joined by "+"; groups that are exactly a preset take its name. A preset means those of its groups that the body has.
+    joined by "+", parts of groups among them; groups that are exactly a preset take its name. A preset means those of its groups that the body has.
 
     Attributes:
         task, task_args, protocol: what is learned; the arguments are checked by the task itself.
-        body, size, num_layers: the architecture; size is None with a checkpoint, num_layers None means all of them.
+        body, size, num_layers: the architecture; size is a name, or layers and width as "2x64", and None with a
+            checkpoint; num_layers None means all of them.
         init: where the body's weights come from (`study.inits`), or "checkpoint:<folder or hub id>[@revision]".
         train_set: which parameter groups are trained.
         features: whether the body runs at every step or once.
@@ -128,7 +129,7 @@ class RunSpec:
     size: str | None = "base"
     num_layers: int | None = None
     init: str = "language"
-    train_set: str | tuple[Group, ...] = "fpt"
+    train_set: str | tuple[Group | Part, ...] = "fpt"
     features: Features = Features.ONLINE
     num_train_examples: int | None = None
     lr: float = 1e-3
@@ -158,8 +159,9 @@ class RunSpec:
         }
         for name, value in normal.items():
             object.__setattr__(self, name, value)
-        init = checks.names(self.task, self.body, self.size, self.init, self.body_seed)
+        init, size = checks.names(self.task, self.body, self.size, self.init, self.body_seed)
         object.__setattr__(self, "init", init)
+        object.__setattr__(self, "size", size)
         object.__setattr__(self, "train_set", checks.train_set(self.train_set, self.body))
         checks.steps(self.num_steps, self.eval_every_steps, self.warmup_steps)
         if self.features is Features.CACHED and self.groups != (Group.OUTPUT,):
@@ -168,8 +170,8 @@ class RunSpec:
             )
 
     @property
-    def groups(self) -> tuple[Group, ...]:
-        """The trained groups that the body has, in the order of `Group`."""
+    def groups(self) -> tuple[Group | Part, ...]:
+        """The trained groups that the body has, in the order of `Group`, then parts of groups."""
         return checks.groups_of(self.train_set, self.body)
 
     @property

@@ -9,7 +9,7 @@ from enum import StrEnum
 from functools import cache
 from typing import Any, TypeVar
 
-from models import BODIES, CHECKPOINT_PREFIX, SIZES, TRAIN_SETS, TRAINABLE, Group
+from models import BODIES, CHECKPOINT_PREFIX, SIZES, TRAIN_SETS, TRAINABLE, WHOLES, Group, Part, sizes
 from study import inits
 from study.errors import UserError, one_line, unknown_name
 from tasks import TASKS
@@ -106,22 +106,32 @@ def scalar(name: str, value: Any) -> int | float | str | bool:
     raise UserError(f"{name} must be a finite number, a string or a boolean, not {one_line(repr(value))}")
 
 
-def names(task: Any, body: Any, size: Any, init: Any, body_seed: int) -> str:
-    """Refuse unknown names and weights that do not exist; returns the init in its one spelling."""
+def names(task: Any, body: Any, size: Any, init: Any, body_seed: int) -> tuple[str, str | None]:
+    """Refuse unknown names and weights that do not exist; returns init and size in their one spelling."""
     for what, given, table in (("task", task, TASKS), ("body", body, BODIES)):
         if given not in list(table):
             raise unknown_name(what, str(given), table)
     if isinstance(init, str) and init.startswith(CHECKPOINT_PREFIX):
         _checkpoint(init, size, body_seed)
-        return init
+        return init, None
     normal = inits.parse(str(init))
     if size is None:
         raise UserError(f"size None needs init '{CHECKPOINT_PREFIX}...'; choose from {', '.join(SIZES[body])}")
-    if size not in SIZES[body]:
-        raise unknown_name(f"size of {body}", str(size), SIZES[body])
+    known = size_of(body, size)
     if normal.pretrained is not None and body not in PRETRAINED_BODIES:
         raise UserError(f"init '{init}' exists for body {', '.join(PRETRAINED_BODIES)}, not for {body}; try 'random'")
-    return str(normal)
+    return str(normal), known
+
+
+def size_of(body: str, size: Any) -> str:
+    """A body's size in its one spelling: a name, or layers and width as "2x64"."""
+    try:
+        known = sizes.canonical(body, str(size))
+    except ValueError as error:
+        raise UserError(one_line(error)) from None
+    if known is None:
+        raise unknown_name(f"size of {body}", str(size), [*SIZES[body], f"{sizes.FORM} such as 2x64"])
+    return known
 
 
 def _checkpoint(init: str, size: str | None, body_seed: int) -> None:
@@ -133,39 +143,44 @@ def _checkpoint(init: str, size: str | None, body_seed: int) -> None:
         raise UserError(f"a checkpoint is one body, so body_seed must be 0, not {body_seed}")
 
 
-def train_set(value: Any, body: str) -> str | tuple[Group, ...]:
-    """The preset's name, or its groups in the order of `Group` where no preset has exactly these."""
+def train_set(value: Any, body: str) -> str | tuple[Group | Part, ...]:
+    """The preset's name, or its groups in the order of `Group`, then parts, where no preset has exactly these."""
     if isinstance(value, str) and value in TRAIN_SETS:
         return _preset_of(groups_of(value, body), body)
     parts = value.split("+") if isinstance(value, str) else value
     if not isinstance(parts, Iterable):
         raise UserError(f"train_set must be a preset's name or a tuple of groups, not {one_line(repr(value))}")
-    allowed = {str(group): group for group in TRAINABLE}
-    chosen: set[Group] = set()
+    allowed: dict[str, Group | Part] = {str(name): name for name in (*TRAINABLE, *Part)}
+    chosen: set[Group | Part] = set()
     for part in parts:
         if part == Group.EMBEDDINGS:
             raise UserError(f"group '{Group.EMBEDDINGS}' is never trained; choose from {', '.join(allowed)}")
         if part not in allowed:
             raise unknown_name("train set or group", str(part), [*TRAIN_SETS, *allowed])
-        if allowed[part] in ABSENT_GROUPS.get(body, ()):
+        if _whole(allowed[part]) in ABSENT_GROUPS.get(body, ()):
             raise UserError(f"body {body} has no group '{part}' to train; leave it out of the train set")
         chosen.add(allowed[part])
     if not chosen:
         raise UserError(f"train_set is empty; choose a preset ({', '.join(TRAIN_SETS)}) or groups")
-    return _preset_of(tuple(group for group in Group if group in chosen), body)
+    return _preset_of(groups_of(tuple(chosen), body), body)
 
 
 @cache
-def _preset_of(groups: tuple[Group, ...], body: str) -> str | tuple[Group, ...]:
+def _preset_of(groups: tuple[Group | Part, ...], body: str) -> str | tuple[Group | Part, ...]:
     return next((name for name in TRAIN_SETS if groups_of(name, body) == groups), groups)
 
 
 @cache
-def groups_of(value: str | tuple[Group, ...], body: str) -> tuple[Group, ...]:
-    """The groups of a preset or tuple that the body has, in the order of `Group`."""
+def groups_of(value: str | tuple[Group | Part, ...], body: str) -> tuple[Group | Part, ...]:
+    """The groups of a preset or tuple that the body has, in the order of `Group`; then parts whose whole is not there."""
     chosen = TRAIN_SETS[value] if isinstance(value, str) else value
     absent = ABSENT_GROUPS.get(body, ())
-    return tuple(group for group in Group if group in chosen and group not in absent)
+    groups = tuple(group for group in Group if group in chosen and group not in absent)
+    return (*groups, *(part for part in Part if part in chosen and WHOLES[part] not in (*groups, *absent)))
+
+
+def _whole(name: Group | Part) -> Group:
+    return WHOLES[name] if isinstance(name, Part) else name
 
 
 def steps(num_steps: int, eval_every_steps: int, warmup_steps: int) -> None:

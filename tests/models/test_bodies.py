@@ -208,7 +208,7 @@ def test_own_position_tables_start_at_zero(body):
     [
         ({"body": "gtp2", "size": "base"}, "unknown body 'gtp2'; did you mean 'gpt2'"),
         ({"body": "gpt2", "size": "bas"}, "did you mean 'base'"),
-        ({"body": "llama", "size": "xl"}, r"unknown size of body 'llama' 'xl' \(one of: nano, mini\)"),
+        ({"body": "llama", "size": "xl"}, r"unknown size of body 'llama' 'xl' \(one of: nano, mini, LAYERSxWIDTH"),
         ({"body": "gpt2"}, "needs a size"),
         ({"body": "gpt2", "size": "nano", "num_layers": 5}, "num_layers is 5, but this gpt2 has 4"),
         ({"body": "gpt2", "size": "nano", "num_layers": 0}, "at least 1"),

@@ -80,3 +80,16 @@ def test_the_key_follows_the_content_and_not_the_name_of_the_data():
     assert one.key("aa") == other.key("aa") != one.key("bb")
     keys = {recipe_for(init, body="gpt2", size="nano").key(None) for init in ("dyck", "dyck:8", "cellular-automata")}
     assert len(keys) == 3
+
+
+def test_a_size_without_a_name_scales_the_nearest_recipe():
+    nano = recipe_for("language", body="gpt2", size="nano")
+    assert recipe_for("language", body="gpt2", size="4x128") == nano
+    small = recipe_for("language", body="gpt2", size="2x64")
+    assert small == dataclasses.replace(nano, size="2x64")
+    wide = recipe_for("language", body="gpt2", size="16x128")
+    assert (wide.num_steps, wide.warmup_steps, wide.lr) == (2 * nano.num_steps, 2 * nano.warmup_steps, nano.lr)
+    mini = recipe_for("vision", body="gpt2", size="mini")
+    wide = recipe_for("vision", body="gpt2", size="6x448")
+    assert wide.lr == pytest.approx(mini.lr * 384 / 448) and wide.num_steps == round(mini.num_steps * 448 / 384)
+    assert wide.corpus == mini.corpus

@@ -228,3 +228,13 @@ def test_columns_are_plain_values() -> None:
     assert columns["task_args"] == '{"a":2.0,"b":1}' and columns["train_set"] == "output+positions"
     assert all(type(value) in (str, int, float, type(None)) for value in columns.values())
     assert columns["features"] == str(Features.ONLINE)
+
+
+def test_a_size_has_one_spelling():
+    named = RunSpec(task="digits", size="nano", num_steps=1, eval_every_steps=1)
+    assert RunSpec(task="digits", size="4x128", num_steps=1, eval_every_steps=1).run_id == named.run_id
+    other = RunSpec(task="digits", size="2x64", num_steps=1, eval_every_steps=1)
+    assert RunSpec.from_json(other.to_json()) == other
+    for size, words in (("2y64", "choose from nano, .*LAYERSxWIDTH"), ("2x65", "a multiple of 32")):
+        with pytest.raises(ValueError, match=words):
+            RunSpec(task="digits", size=size, num_steps=1, eval_every_steps=1)
