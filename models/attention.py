@@ -55,23 +55,49 @@ def packed_attention(
     if position_bias is not None and len(position_bias) > 1:
         position_bias = position_bias.repeat_interleave(len(query) // len(position_bias), dim=0)
     drops = pack.dropout is not None and dropout > 0.0
+    scale = query.shape[-1] ** -0.5 if scaling is None else scaling
+    if pack.watch is not None and pack.watch.weights is None:
+        pack.watch.weights = _watched(module, query, key, position_bias, scale)
     hidden = _hidden_pairs(module, pack, num_queries=query.shape[2], num_tokens=key.shape[2], device=query.device)
     if not drops and not (query.device.type == "cpu" and key.shape[2] < _FUSED_FROM_TOKENS_ON_CPU):
         added = _added(hidden, position_bias)
         out = F.scaled_dot_product_attention(query, key, value, attn_mask=added, scale=scaling)
         return out.transpose(1, 2).contiguous(), None
-    scale = query.shape[-1] ** -0.5 if scaling is None else scaling
-    scores = torch.matmul(query * scale, key.transpose(-1, -2))
-    if position_bias is not None:
-        scores = scores + position_bias
-    if hidden is not None:
-        scores = scores.masked_fill_(hidden, float("-inf"))
-    weights = scores.softmax(-1)
+    weights = _weights(query, key, position_bias, hidden, scale)
     if drops:
         assert pack.dropout is not None
         keep = pack.dropout.keep_mask(weights.numel() // pack.num_runs, dropout, weights.dtype)
         weights = weights * keep.view(weights.shape)
     return torch.matmul(weights, value).transpose(1, 2).contiguous(), None
+
+
+def _weights(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    position_bias: torch.Tensor | None,
+    hidden: torch.Tensor | None,
+    scale: float,
+) -> torch.Tensor:
+    """Attention weights [K * B, H, queries, T]."""
+    scores = torch.matmul(query * scale, key.transpose(-1, -2))
+    if position_bias is not None:
+        scores = scores + position_bias
+    if hidden is not None:
+        scores = scores.masked_fill_(hidden, float("-inf"))
+    return scores.softmax(-1)
+
+
+def _watched(
+    module: nn.Module, query: torch.Tensor, key: torch.Tensor, position_bias: torch.Tensor | None, scale: float
+) -> torch.Tensor:
+    """The weights of the last tokens that the watch asks about, in single precision or better and without dropout."""
+    pack: PackState = module.pack  # pyright: ignore[reportAssignmentType]
+    assert pack.watch is not None
+    num_queries = pack.watch.num_queries
+    precision = torch.promote_types(query.dtype, torch.float32)
+    bias = None if position_bias is None else position_bias[..., -num_queries:, :].to(precision)
+    hidden = _hidden_pairs(module, pack, num_queries=num_queries, num_tokens=key.shape[2], device=query.device)
+    return _weights(query[:, :, -num_queries:].to(precision), key.to(precision), bias, hidden, scale)
 
 
 def _added(hidden: torch.Tensor | None, position_bias: torch.Tensor | None) -> torch.Tensor | None:

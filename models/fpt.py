@@ -30,6 +30,7 @@ from models.packed import (
     PackedLeaf,
     PackedLinear,
     PackState,
+    Watch,
     adapt,
     packed_twin,
 )
@@ -194,6 +195,22 @@ class PackedFPT(nn.Module):
             flat_lengths = None if lengths is None else lengths.reshape(-1)
             self.pack.lengths = flat_lengths if self.heads.masks_padding and not self.is_causal else None
             return self._read(hidden, flat_lengths)
+
+    def first_attention(self, inputs: torch.Tensor) -> torch.Tensor | None:
+        """How the tokens that are read attend in the first layer, [K, B, H, R, T], each query's weights adding up to 1.
+
+        In single precision or better, from the queries and keys that the runs compute; to be called within
+        `evaluating`, so that no dropout takes part. None for a body that does not attend.
+
+        Args:
+            inputs: as for `forward`, every token real.
+        """
+        watch = self.pack.watch = Watch(self.heads.num_readouts)
+        try:
+            self.features(inputs)
+        finally:
+            self.pack.watch = None
+        return None if watch.weights is None else watch.weights.unflatten(0, inputs.shape[:2])
 
     def _read(self, hidden: torch.Tensor, lengths: torch.Tensor | None) -> torch.Tensor:
         """The body's output at the tokens that are read, [K * B, R, D]."""

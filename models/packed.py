@@ -24,6 +24,19 @@ from models.randomness import DropoutStreams, NormalStreams
 
 
 @dataclass
+class Watch:
+    """What a forward pass leaves behind where the weights of its first layer's attention are asked for.
+
+    Attributes:
+        num_queries: how many of the last tokens are asked about.
+        weights: [K * B, H, num_queries, T], None until that layer was passed.
+    """
+
+    num_queries: int
+    weights: torch.Tensor | None = None
+
+
+@dataclass
 class PackState:
     """What the leaves of one model share and the engine sets.
 
@@ -32,12 +45,14 @@ class PackState:
         dropout: mask streams while training, None while evaluating.
         normals: random states of bodies that draw them, training and evaluating; None for other bodies.
         lengths: [K * B] number of tokens that bidirectional attention may see; None for all.
+        watch: takes the weights of the next layer that attends; None where nobody asks for them.
     """
 
     num_runs: int = 1
     dropout: DropoutStreams | None = None
     normals: NormalStreams | None = None
     lengths: torch.Tensor | None = None
+    watch: Watch | None = None
 
 
 class PackedLeaf(nn.Module):
