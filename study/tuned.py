@@ -11,8 +11,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from types import MappingProxyType
+from dataclasses import dataclass, field
 from typing import Any
 
 from study.errors import StorageError, UserError, one_line
@@ -42,7 +41,7 @@ class TunedSetting:
 
     Attributes:
         task: what is learned.
-        variant: name of what is compared, such as "fpt" or "frozen-random" (`study.variants`).
+        variant: name of what is compared, such as "fpt" or "frozen-random" (`study.search_targets`).
         holds_for: the fields `HOLDS_FOR`, as in the ledger's columns.
         values: fields of `RunSpec` that it sets, and `WARMUP_SHARE`.
         found: how it was found: study, sampler, budget, versions, git revision.
@@ -54,8 +53,8 @@ class TunedSetting:
     variant: str
     holds_for: Mapping[str, Any]
     values: Mapping[str, Any]
-    found: Mapping[str, Any] = MappingProxyType({})
-    expected: Mapping[str, Any] = MappingProxyType({})
+    found: Mapping[str, Any] = field(default_factory=dict)
+    expected: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def key(self) -> str:
@@ -147,7 +146,7 @@ def write(storage: Storage, setting: TunedSetting) -> str:
     path = f"{FOLDER}/{_plain(setting.task)}__{_plain(setting.variant)}.json"
     if path.rpartition("/")[2] in storage.names(FOLDER) and _read(storage, path).key != setting.key:
         path = f"{path.removesuffix('.json')}__{hashlib.sha256(setting.key.encode()).hexdigest()[:8]}.json"
-    fields = {field.name: getattr(setting, field.name) for field in dataclasses.fields(setting)}
+    fields = {each.name: getattr(setting, each.name) for each in dataclasses.fields(setting)}
     document = {name: dict(value) if isinstance(value, Mapping) else value for name, value in fields.items()}
     storage.replace(path, json.dumps({"schema_version": SCHEMA_VERSION, **document}, indent=1).encode())
     return path
