@@ -59,15 +59,14 @@ class Group(StrEnum):
 TRAINABLE = tuple(group for group in Group if group is not Group.EMBEDDINGS)
 
 
-
 class Part(StrEnum):
     """What of a group can be trained without the rest of it."""
 
     ATTENTION_LAST = "attention-last"
 
 
-# The group that each is a part of: here the attention of the last layer that is built (paper table 14).
-WHOLES = {Part.ATTENTION_LAST: Group.ATTENTION}
+# The group that each belongs to; `attention-last` is the attention of the last layer that is built (paper table 14).
+WHOLE_OF: dict[Group | Part, Group] = {**{group: group for group in Group}, Part.ATTENTION_LAST: Group.ATTENTION}
 
 # Named sets of trained groups; any tuple of trainable groups and parts is as good.
 TRAIN_SETS = {

@@ -18,11 +18,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 
-from models import Group
+from models import WHOLE_OF, Group, Part
 from models.bodies import Architecture
-from models.groups import assign
+from models.groups import assign, trained_names
 
 _BYTES = {"fp32": 4, "bf16": 2}
+# Groups whose parameters are not the body's own.
+_ENDS = (Group.INPUT, Group.OUTPUT, Group.POSITIONS)
 
 # Attention with dropout keeps weights, mask and their product for each pair of tokens and head.
 _KEPT_PER_PAIR = 3
@@ -35,7 +37,7 @@ class Cost:
     Attributes:
         params_by_group: number of parameters of every group, trained or not; token embeddings of a checkpoint are no
             part of the model.
-        num_params_total, num_params_trained: their sum, and that over the trained groups.
+        num_params_total, num_params_trained: their sum, and that of what is trained.
         forward_flops, backward_flops: of one training step of B examples.
         activation_bytes: estimate of what is kept for the backward pass of such a step, dropout on, parameters and
             optimizer left out. In a pack it is within a quarter of what the engine holds (measured in the tests): good
@@ -63,7 +65,7 @@ def cost(
     num_symbols: int | None,
     num_readouts: int,
     num_outputs: int,
-    groups: Iterable[Group],
+    groups: Iterable[Group | Part],
     batch_size: int,
     precision: str,
 ) -> Cost:
@@ -75,7 +77,7 @@ def cost(
         num_features, num_symbols: F of a linear or V of an embedding input layer, exactly one of them.
         num_readouts: R, tokens that the output layer reads.
         num_outputs: O, width of the output layer.
-        groups: trained groups.
+        groups: trained groups, and parts of groups.
         batch_size: B.
         precision: `fp32` or `bf16`, of the activations.
     """
@@ -88,7 +90,7 @@ def cost(
     params[Group.OUTPUT] = (width + 1) * num_outputs
     params[Group.POSITIONS] = num_tokens * width if architecture.position_name else 0
     # A group that the body has no parameter of sends no gradients through it.
-    trained = frozenset(group for group in groups if params[group])
+    trained = frozenset(group for group in groups if params[WHOLE_OF[group]])
 
     body = _walk(architecture, num_tokens, trained)
     # A lookup costs nothing, and the data need no gradient.
@@ -97,7 +99,8 @@ def cost(
     forward = input_flops + body.forward + output_flops
     backward = input_flops * (Group.INPUT in trained) + body.backward
     backward += output_flops * ((Group.OUTPUT in trained) + body.is_live)
-    num_trained = sum(params[group] for group in trained)
+    num_trained = sum(params[group] for group in _ENDS if group in trained)
+    num_trained += sum(architecture.core_shapes[name].numel() for name in _trained(architecture, trained))
     # Trained weights are kept in fp32 and converted where they are used: a recurrent one for each token.
     copies = (num_trained + body.num_reconverted) * _BYTES[precision] if precision == "bf16" else 0
     return Cost(
@@ -124,6 +127,13 @@ def _groups(architecture: Architecture) -> dict[str, Group]:
     return assign(architecture.core_shapes, architecture.patterns)
 
 
+@cache
+def _trained(architecture: Architecture, groups: frozenset[Group | Part]) -> frozenset[str]:
+    """The body's own parameters that are trained."""
+    last_layer = architecture.order.prefix.format(architecture.num_layers - 1)
+    return trained_names(_groups(architecture), groups, last_layer=last_layer)
+
+
 @dataclass
 class _Walk:
     """Through the body in the order of the data, for one example.
@@ -138,7 +148,7 @@ class _Walk:
 
     architecture: Architecture
     num_tokens: int
-    trained: frozenset[Group]
+    trained: frozenset[Group | Part]
     is_live: bool
     forward: int = 0
     backward: int = 0
@@ -148,9 +158,9 @@ class _Walk:
 
     def visit(self, modules: tuple[str, ...], recurrent: tuple[str, ...] = ()) -> None:
         """One step: modules that read the same input, some of them fed back from the end of their own layer."""
-        groups = _groups(self.architecture)
+        trained = _trained(self.architecture, self.trained)
         was_live = self.is_live
-        self.is_live = was_live or any(groups[f"{module}.weight"] in self.trained for module in modules)
+        self.is_live = was_live or any(f"{module}.weight" in trained for module in modules)
         # A layer that trains anything sends gradients back in time, but none to the state before the first token.
         is_layer_live = was_live or bool(recurrent and self.trained & {Group.FEEDFORWARD, Group.LAYERNORM})
         for module in modules:
@@ -161,7 +171,7 @@ class _Walk:
                 continue
             num_products = shape.numel() * self.num_tokens
             self.forward += 2 * num_products
-            is_trained = groups[f"{module}.weight"] in self.trained
+            is_trained = f"{module}.weight" in trained
             self.backward += 2 * num_products * is_trained
             self.num_kept += num_products // max(shape) * is_trained
             if module in recurrent:
@@ -191,7 +201,7 @@ class _Walk:
 
 
 @cache
-def _walk(architecture: Architecture, num_tokens: int, trained: frozenset[Group]) -> _Walk:
+def _walk(architecture: Architecture, num_tokens: int, trained: frozenset[Group | Part]) -> _Walk:
     """The whole body; gradients are needed from the inputs on where these or their positions are trained."""
     order = architecture.order
     walk = _Walk(architecture, num_tokens, trained, is_live=bool(trained & {Group.INPUT, Group.POSITIONS}))

@@ -19,10 +19,11 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from models import Group
+from models import Group, Part
 from models.attention import ATTENTION_NAME
 from models.bodies import Architecture
 from models.gpt2 import Gpt2Core
+from models.groups import trained_names
 from models.heads import Heads
 from models.packed import (
     PackedDropout,
@@ -53,7 +54,7 @@ class PackedFPT(nn.Module):
         heads: token layout and output sizes.
         states: per run, name -> tensor for every parameter, in master precision. Runs that share a frozen body pass
             the same tensor objects; what differs in identity is stacked.
-        groups: groups that are trained.
+        groups: groups, and parts of groups, that are trained.
         dropout: probability at every dropout site (after the input layer and inside the body).
         compute_dtype: precision of activations and frozen weights; trained tensors keep the states' precision.
     """
@@ -64,7 +65,7 @@ class PackedFPT(nn.Module):
         *,
         heads: Heads,
         states: Sequence[State],
-        groups: Sequence[Group],
+        groups: Sequence[Group | Part],
         dropout: float,
         device: torch.device,
         compute_dtype: torch.dtype,
@@ -82,7 +83,8 @@ class PackedFPT(nn.Module):
         self.input_dropout = PackedDropout(self.pack, dropout)
         self.group_of = parameter_groups(architecture, states[0])
         self.trains_below_output = any(group is not Group.OUTPUT for group in groups)
-        names = [name for name, group in self.group_of.items() if group in groups]
+        last_layer = BODY + architecture.order.prefix.format(architecture.num_layers - 1)
+        names = trained_names(self.group_of, groups, last_layer=last_layer)
         self.trained = sorted(names, key=lambda name: (not self._is_decayed(name, states[0]), name))
         self.num_decayed = sum(states[0][name].numel() for name in names if self._is_decayed(name, states[0]))
         self._shapes = {name: states[0][name].shape for name in self.trained}

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from models import Group
+from models import WHOLE_OF, Group, Part
 
 
 class Pattern(NamedTuple):
@@ -34,3 +34,20 @@ def assign(names: Iterable[str], patterns: Sequence[Pattern]) -> dict[str, Group
     if unused:
         raise ValueError(f"group patterns that match no parameter: {', '.join(p.regex for p in unused)}")
     return groups
+
+
+def trained_names(group_of: Mapping[str, Group], chosen: Iterable[Group | Part], *, last_layer: str) -> frozenset[str]:
+    """The parameters that a set of groups and parts of groups trains.
+
+    Args:
+        group_of: group of every parameter.
+        chosen: what is trained.
+        last_layer: what the names of the last layer's parameters begin with.
+    """
+    wanted = frozenset(chosen)
+    in_last = frozenset(WHOLE_OF[part] for part in wanted if isinstance(part, Part))
+    return frozenset(
+        name
+        for name, group in group_of.items()
+        if group in wanted or (group in in_last and name.startswith(last_layer))
+    )

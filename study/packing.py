@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from models import Group
+from models import WHOLE_OF, Group
 from study.spec import RunSpec, canonical_json
 
 # What the runs of a pack may differ in; everything else shapes the batched model or its batches.
@@ -125,7 +125,7 @@ def gpu_share(num_bytes: int, gpu_bytes: float | None) -> float:
 def _max_size(run: RunSpec, device: Device, footprint: Footprint | None) -> int:
     if device != "cpu":
         return MAX_SIZE[device]
-    if not {Group.ATTENTION, Group.FEEDFORWARD}.isdisjoint(run.groups):
+    if not {Group.ATTENTION, Group.FEEDFORWARD}.isdisjoint(WHOLE_OF[name] for name in run.groups):
         return 1
     if footprint is None:
         return MAX_SIZE[device]

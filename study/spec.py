@@ -102,7 +102,8 @@ class RunSpec:
     """One training run. The defaults are the paper's values where it has them (paper section 3 and released code).
 
     Plain strings are accepted for the enumerations. `train_set` may be a preset's name, a tuple of groups, or groups
-    joined by "+", parts of groups among them; groups that are exactly a preset take its name. A preset means those of its groups that the body has.
+    joined by "+", parts of groups among them; groups that are exactly a preset take its name. A preset means those of
+    its groups that the body has.
 
     Attributes:
         task, task_args, protocol: what is learned; the arguments are checked by the task itself.

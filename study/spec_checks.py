@@ -9,7 +9,7 @@ from enum import StrEnum
 from functools import cache
 from typing import Any, TypeVar
 
-from models import BODIES, CHECKPOINT_PREFIX, SIZES, TRAIN_SETS, TRAINABLE, WHOLES, Group, Part, sizes
+from models import BODIES, CHECKPOINT_PREFIX, SIZES, TRAIN_SETS, TRAINABLE, WHOLE_OF, Group, Part, sizes
 from study import inits
 from study.errors import UserError, one_line, unknown_name
 from tasks import TASKS
@@ -157,7 +157,7 @@ def train_set(value: Any, body: str) -> str | tuple[Group | Part, ...]:
             raise UserError(f"group '{Group.EMBEDDINGS}' is never trained; choose from {', '.join(allowed)}")
         if part not in allowed:
             raise unknown_name("train set or group", str(part), [*TRAIN_SETS, *allowed])
-        if _whole(allowed[part]) in ABSENT_GROUPS.get(body, ()):
+        if WHOLE_OF[allowed[part]] in ABSENT_GROUPS.get(body, ()):
             raise UserError(f"body {body} has no group '{part}' to train; leave it out of the train set")
         chosen.add(allowed[part])
     if not chosen:
@@ -172,15 +172,11 @@ def _preset_of(groups: tuple[Group | Part, ...], body: str) -> str | tuple[Group
 
 @cache
 def groups_of(value: str | tuple[Group | Part, ...], body: str) -> tuple[Group | Part, ...]:
-    """The groups of a preset or tuple that the body has, in the order of `Group`; then parts whose whole is not there."""
+    """The groups of a preset or tuple that the body has, in the order of `Group`; then parts of other groups."""
     chosen = TRAIN_SETS[value] if isinstance(value, str) else value
     absent = ABSENT_GROUPS.get(body, ())
     groups = tuple(group for group in Group if group in chosen and group not in absent)
-    return (*groups, *(part for part in Part if part in chosen and WHOLES[part] not in (*groups, *absent)))
-
-
-def _whole(name: Group | Part) -> Group:
-    return WHOLES[name] if isinstance(name, Part) else name
+    return (*groups, *(part for part in Part if part in chosen and WHOLE_OF[part] not in (*groups, *absent)))
 
 
 def steps(num_steps: int, eval_every_steps: int, warmup_steps: int) -> None:

@@ -6,7 +6,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import BertConfig, GPT2Config, LlamaConfig, LongformerConfig, T5Config, ViTConfig
 
-from models import TRAIN_SETS, Group
+from models import TRAIN_SETS, Group, Part
 from models.bodies import architecture
 from models.cost import cost, paper_trained_parameters
 from models.fpt import PackedFPT
@@ -35,6 +35,7 @@ TRAIN_SETS_HERE = [
     (Group.OUTPUT, Group.FEEDFORWARD),
     (Group.INPUT,),
     (Group.OUTPUT, Group.POSITIONS),
+    (Group.OUTPUT, Part.ATTENTION_LAST),
 ]
 
 
@@ -56,7 +57,8 @@ class PlainModel(nn.Module):
         self.output.requires_grad_(Group.OUTPUT in groups)
         group_of = assign(arch.core_shapes, arch.patterns)
         for name, parameter in self.core.named_parameters():
-            parameter.requires_grad_(group_of[name] in groups)
+            is_last = group_of[name] is Group.ATTENTION and f".{LAYERS - 1}." in name
+            parameter.requires_grad_(group_of[name] in groups or (is_last and Part.ATTENTION_LAST in groups))
 
     def forward(self, x):
         hidden = self.input(x)
@@ -101,6 +103,7 @@ def test_operations_equal_torchs_count(body, groups):
     unseen *= 4 * (arch.attention_width or arch.width) * BATCH
     # Gradients stop before the first attention where nothing below it is trained.
     visits = {(Group.OUTPUT,): 0, (Group.OUTPUT, Group.FEEDFORWARD): arch.num_layers - 1}
+    visits[(Group.OUTPUT, Part.ATTENTION_LAST)] = 1
     num_visited = visits.get(groups, arch.num_layers)
     result = cost_of(arch, groups)
     assert result.forward_flops == forward - unseen * arch.num_layers
@@ -110,7 +113,7 @@ def test_operations_equal_torchs_count(body, groups):
 @pytest.mark.parametrize("body", ARCHITECTURES)
 def test_parameters_by_group_sum_to_the_built_model(body):
     arch = ARCHITECTURES[body]
-    for groups in TRAIN_SETS.values():
+    for groups in TRAIN_SETS_HERE:
         model = model_of(arch, groups, device="meta")
         result = cost_of(arch, groups)
         assert result.num_params_total == sum(p.numel() for p in model.parameters())

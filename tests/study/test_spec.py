@@ -123,6 +123,14 @@ def test_a_preset_and_its_groups_are_one_run() -> None:
     assert RunSpec(**BASE, train_set=("output", "input")).train_set_name == "input+output"
 
 
+def test_part_of_a_group_is_one_way_to_write_the_group() -> None:
+    """The part adds nothing to its whole; ids of whole groups do not know of it."""
+    last = RunSpec(**BASE, train_set="attention-last+output")
+    assert last.train_set_name == "output+attention-last" and RunSpec.from_json(last.to_json()) == last
+    both = RunSpec(**BASE, train_set=("attention", "attention-last", "output"))
+    assert both == RunSpec(**BASE, train_set="output+attention")
+
+
 def test_a_preset_means_the_groups_that_the_body_has() -> None:
     lstm = RunSpec(**BASE, body="lstm", train_set="fpt")
     assert lstm.groups == (Group.INPUT, Group.OUTPUT, Group.LAYERNORM)
@@ -168,6 +176,8 @@ def test_pretrained_bodies_exist_in_the_tables() -> None:
         ({"train_set": ()}, "empty"),
         ({"train_set": 5}, "train_set must be"),
         ({"train_set": ("positions",), "body": "lstm"}, "no group 'positions'"),
+        ({"train_set": "output+attention-last", "body": "lstm-residual"}, "no group 'attention-last'"),
+        ({"train_set": "output+attention-lst"}, "did you mean attention-last"),
         ({"features": "cached"}, "output-only"),
         ({"features": "cache"}, "did you mean cached"),
         ({"protocol": "papr"}, "did you mean paper"),

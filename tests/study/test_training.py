@@ -114,10 +114,18 @@ def test_packed_equals_alone_where_the_body_draws_random_states() -> None:
 
 
 @pytest.mark.parametrize(
-    ("body", "train_set"), [("gpt2", "full"), ("gpt2", "output-only"), ("gpt2", "input+attention"), ("t5", "full")]
+    ("body", "train_set"),
+    [
+        ("gpt2", "full"),
+        ("gpt2", "output-only"),
+        ("gpt2", "input+attention"),
+        ("gpt2", "output+attention-last"),
+        ("t5", "full"),
+    ],
 )
 def test_packed_equals_alone_for_other_train_sets(body: str, train_set: str) -> None:
-    runs = [spec(body=body, seed=k, lr=1e-3 * (k + 1), train_set=train_set) for k in range(3)]
+    layers = 2 if "last" in train_set else 1
+    runs = [spec(body=body, seed=k, lr=1e-3 * (k + 1), train_set=train_set, num_layers=layers) for k in range(3)]
     assert_packed_equals_alone(runs, torch.float64)
 
 
@@ -168,6 +176,23 @@ def test_full_trains_every_parameter_of_the_body() -> None:
     changed = engine.model.matrix.detach() != before
     # Adam moves every parameter that ever had a gradient; keys' biases have none, as softmax ignores them.
     assert changed.double().mean().item() > 0.99
+
+
+def test_the_last_attention_alone_is_that_of_the_last_layer_and_nothing_else() -> None:
+    train_set = "input+output+positions+layernorm+attention-last"
+    engine = training([spec(size="nano", num_layers=3, train_set=train_set)])
+    last = {f"body.h.2.attn.{part}" for part in ("c_attn.weight", "c_attn.bias", "c_proj.weight", "c_proj.bias")}
+    fpt = training([spec(size="nano", num_layers=3)])
+    assert set(engine.model.trained) == {*fpt.model.trained, *last}
+    frozen = {name: p.detach().clone() for name, p in engine.model.core.named_parameters()}
+    rows = {name: view.detach().clone() for name, view in engine.model._views(engine.model.matrix).items()}
+    engine.advance(2)
+    assert {"h.1.attn.c_attn.weight", "h.2.mlp.c_fc.weight"} <= frozen.keys() and not last & {
+        f"body.{n}" for n in frozen
+    }
+    assert all(torch.equal(p, frozen[name]) for name, p in engine.model.core.named_parameters())
+    now = engine.model._views(engine.model.matrix)
+    assert all(not torch.equal(now[name], rows[name]) for name in last)
 
 
 def test_one_update_is_that_of_torch_adam_on_the_same_loss() -> None:
