@@ -16,9 +16,19 @@ from types import ModuleType
 from study.errors import UserError, one_line, unknown_name
 from study.spec import RunSpec
 
+# Table 15 is a part of table 19.
+_TABLES = tuple(number for number in range(1, 22) if number != 15)
+_SCALES = {"": "full", "-small": "small"}
+_PLACE = "study.grids.tables"
+# "module:function" that returns the runs, or "module:function:argument:..." of one that returns such a function.
 GRIDS = {
     "smoke": "study.grids.smoke:smoke",
     "quickstart": "study.grids.quickstart:quickstart",
+    "all": f"{_PLACE}:everything",
+    **{f"paper{end}": f"{_PLACE}:paper:{scale}" for end, scale in _SCALES.items()},
+    **{f"critique{end}": f"{_PLACE}:table_grid:C1:{scale}" for end, scale in _SCALES.items()},
+    **{f"attention{end}": f"{_PLACE}:table_grid:attention:{scale}" for end, scale in _SCALES.items()},
+    **{f"table-{n}{end}": f"{_PLACE}:table_grid:T{n}:{scale}" for end, scale in _SCALES.items() for n in _TABLES},
 }
 
 # What a mistake in a user's file raises; it is told with its line, not as our traceback.
@@ -44,8 +54,9 @@ def load_grid(name: str) -> list[RunSpec]:
 
 def grid_function(name: str) -> Callable[[], list[RunSpec]]:
     """The function behind a name of `GRIDS`."""
-    module, _, function = GRIDS[name].partition(":")
-    return getattr(importlib.import_module(module), function)
+    module, function, *arguments = GRIDS[name].split(":")
+    found = getattr(importlib.import_module(module), function)
+    return found(*arguments) if arguments else found
 
 
 def _call(path: Path, function_name: str) -> list[object]:

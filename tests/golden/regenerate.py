@@ -1,26 +1,51 @@
 """Rewrite what is pinned: the runs of every grid, and docs/columns.md. Run it only when the change is meant.
 
 python tests/golden/regenerate.py
+
+Of a run stands here its id and what of its canonical JSON differs from the run before it, so that a large grid is a
+file that can be read.
 """
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
 from study.grids import GRIDS, load_grid
 from study.ledger_schema import CURVES, RUNS
+from study.spec import canonical_json
 
 GOLDEN = Path(__file__).parent
 COLUMNS = GOLDEN.parents[1] / "docs" / "columns.md"
+# Each is all runs of grids that are pinned themselves; a test says which.
+UNIONS = ("all", "paper", "paper-small")
 
 
 def grid_text(name: str) -> str:
-    """One line per run: its id and its canonical JSON."""
-    lines = [f"{json.dumps(run.run_id)}: {run.to_json()}" for run in load_grid(name)]
+    """One line per run: its id, and the fields that differ from the line before."""
+    lines, before = [], {}
+    for run in load_grid(name):
+        fields = json.loads(run.to_json())
+        changed = {key: value for key, value in fields.items() if key not in before or _differ(before[key], value)}
+        lines.append(f"{json.dumps(run.run_id)}: {canonical_json(changed)}")
+        before = fields
     return "{\n" + ",\n".join(lines) + "\n}\n"
+
+
+def _differ(one: object, other: object) -> bool:
+    return canonical_json(one) != canonical_json(other)  # 1 and 1.0 are two values here
+
+
+def read_grid(name: str) -> dict[str, dict[str, Any]]:
+    """The pinned runs: id -> all fields."""
+    runs, before = {}, {}
+    for run_id, changed in json.loads((GOLDEN / f"{name}.json").read_text()).items():
+        before = {**before, **changed}
+        runs[run_id] = before
+    return runs
 
 
 def columns_text() -> str:
@@ -50,6 +75,6 @@ def _table(name: str, about: str, schema: pa.Schema) -> str:
 
 
 if __name__ == "__main__":
-    for grid in GRIDS:
+    for grid in GRIDS.keys() - UNIONS:
         (GOLDEN / f"{grid}.json").write_text(grid_text(grid))
     COLUMNS.write_text(columns_text())
