@@ -63,6 +63,23 @@ class Batch:
     lengths: torch.Tensor | None = None
 
 
+@dataclass(frozen=True)
+class Probe:
+    """Examples of which it is known where a model that solves the task has to look.
+
+    Which tokens matter may differ from example to example; `order` puts them at the same places in all of them.
+
+    Attributes:
+        inputs: [N, T, F] or [N, T] as in `Batch`, every token real; the same for all runs with the same arguments.
+        order: [N, T] int64, the token of each example that stands at each place.
+        relevant: [R, T] bool, the places that matter to each of the tokens that are read.
+    """
+
+    inputs: torch.Tensor
+    order: torch.Tensor
+    relevant: torch.Tensor
+
+
 class Stream(Protocol):
     """An endless, seeded sequence of training examples of one run; alone or packed it gives the same examples."""
 
@@ -133,6 +150,10 @@ class Task(ABC):
     @abstractmethod
     def split(self, name: Split, device: torch.device) -> Batch:
         """A whole split without augmentation, the same for every run; an endless `train` gives a fixed sample."""
+
+    def probe(self, device: torch.device) -> Probe | None:  # noqa: ARG002 - of the tasks that have one
+        """Examples that show where a model looks; None where nobody knows where it should."""
+        return None
 
 
 def require_at_least(minimum: int, **arguments: int) -> None:

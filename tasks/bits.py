@@ -19,8 +19,11 @@ from abc import abstractmethod
 import torch
 
 from tasks import counter
-from tasks.base import Batch, Layout, ProtocolName, Split, Stream, Task, require_at_least, require_subset
+from tasks.base import Batch, Layout, Probe, ProtocolName, Split, Stream, Task, require_at_least, require_subset
 from tasks.streams import ArrayStream, Examples, GeneratedStream
+
+NUM_PROBES = 32
+"""Examples whose attention is kept: 32 of Bit Memory's average over 640 queries, and take less than a validation."""
 
 
 class _BitTask(Task):
@@ -58,6 +61,10 @@ class _BitTask(Task):
         """A fixed sample; `train` has as many examples as `valid`."""
         num_examples = self._num_examples["valid" if name == "train" else name]
         return self._make(counter.key(self.name, name, "fixed sample"), 0, num_examples, device)
+
+    def _probe_key(self) -> int:
+        """Of examples that are in no split and in no training stream."""
+        return counter.key(self.name, "probe", "fixed sample")
 
 
 class BitMemory(_BitTask):
@@ -102,14 +109,37 @@ class BitMemory(_BitTask):
 
     def _make(self, key: int, first: int, num_examples: int, device: torch.device) -> Batch:
         num_shown, num_bits = self._num_patterns * self._num_bits, self._num_bits
-        num_words = -(-(num_shown + num_bits) // 64) + 1
-        words = counter.words(key, first, num_examples, num_words, device)
+        words = self._words(key, first, num_examples, device)
         flat = counter.bits(words[:, :-1], -1.0, 1.0)[:, : num_shown + num_bits].contiguous()
         shown, is_visible = flat[:, :num_shown], flat[:, num_shown:] > 0
-        asked = counter.below(words[:, -1], self._num_patterns)
+        asked = self._asked(words)
         answer = shown.view(num_examples, -1, num_bits)[torch.arange(num_examples, device=device), asked]
         torch.mul(is_visible, answer, out=flat[:, num_shown:])
         return Batch(flat.view(num_examples, self.layout.num_tokens, -1), (answer > 0).long())
+
+    def _words(self, key: int, first: int, num_examples: int, device: torch.device) -> torch.Tensor:
+        """[N, W] random words of the examples: their bits, and in the last one which string is asked for."""
+        num_words = -(-(self._num_patterns + 1) * self._num_bits // 64) + 1
+        return counter.words(key, first, num_examples, num_words, device)
+
+    def _asked(self, words: torch.Tensor) -> torch.Tensor:
+        """[N] the string that each example asks for."""
+        return counter.below(words[:, -1], self._num_patterns)
+
+    def probe(self, device: torch.device) -> Probe:
+        """Examples with the string that is asked for put first: all its tokens matter to every query (paper figure)."""
+        key, num_read = self._probe_key(), self.layout.num_readouts
+        asked = self._asked(self._words(key, 0, NUM_PROBES, device))
+        strings = torch.arange(self._num_patterns + 1, device=device).expand(NUM_PROBES, -1)
+        is_asked = strings == asked.unsqueeze(1)
+        aligned = (strings - self._num_patterns * 2 * is_asked).argsort(dim=1, stable=True)
+        order = aligned.unsqueeze(2) * num_read + torch.arange(num_read, device=device)
+        relevant = torch.arange(self.layout.num_tokens, device=device) < num_read
+        return Probe(
+            inputs=self._make(key, 0, NUM_PROBES, device).inputs,
+            order=order.flatten(1),
+            relevant=relevant.expand(num_read, -1),
+        )
 
 
 class BitXor(_BitTask):
@@ -152,3 +182,13 @@ class BitXor(_BitTask):
         bits = counter.bits(words, 0.0, 1.0)[:, :num_tokens].contiguous()
         parity = bits.view(num_examples, -1, num_bits).sum(dim=1) % 2
         return Batch(bits.unsqueeze(-1), parity.long())
+
+    def probe(self, device: torch.device) -> Probe:
+        """Examples in which the bits of its own place, one in each string, matter to a query (paper figure)."""
+        places = torch.arange(self.layout.num_tokens, device=device)
+        queries = torch.arange(self.layout.num_readouts, device=device).unsqueeze(1)
+        return Probe(
+            inputs=self._make(self._probe_key(), 0, NUM_PROBES, device).inputs,
+            order=places.expand(NUM_PROBES, -1),
+            relevant=places % self.layout.num_readouts == queries,
+        )

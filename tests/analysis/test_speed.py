@@ -87,7 +87,8 @@ def test_variants_have_a_geometric_mean_or_a_lower_bound(made):
 
 
 def test_time_to_an_accuracy_is_counted_on_every_clock(made):
-    times = speed.time_to(*made({("language", 0): rising(4), ("random", 0): rising(6, 0.7)}), 0.8)
+    runs, curves = made({("language", 0): rising(4), ("random", 0): rising(6, 0.7)})
+    times = speed.time_to(runs, curves, 0.8)
     rows = times.set_index("init")[["is_reached", "step", "train_flops"]].to_dict("index")
     assert rows["language"] == {"is_reached": True, "step": 40, "train_flops": 120.0}
     assert rows["random"] == {"is_reached": False, "step": 190, "train_flops": 570.0}

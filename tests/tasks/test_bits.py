@@ -85,3 +85,31 @@ def test_the_endless_train_split_is_a_fixed_sample():
 def test_impossible_sizes_are_refused(args, message):
     with pytest.raises(ValueError, match=message):
         make_task("bit-memory", protocol="fixed", args=args)
+
+
+def test_a_probe_of_bit_memory_puts_the_string_that_is_asked_for_first():
+    task = make_task("bit-memory", protocol="fixed", args={"num_patterns": 4, "num_bits": 60, "patch_size": 20})
+    probe = task.probe(CPU)
+    assert probe is not None
+    num_examples = len(probe.inputs)
+    aligned = probe.inputs[torch.arange(num_examples).unsqueeze(1), probe.order].reshape(num_examples, 5, 60)
+    first, query = aligned[:, 0], aligned[:, 4]
+    assert (first == query)[query != 0].all()
+    assert ((aligned[:, 1:4] == query.unsqueeze(1)) | (query == 0).unsqueeze(1)).all(dim=2).sum() == 0
+    assert torch.equal(probe.order.sort(dim=1).values, torch.arange(15).expand(num_examples, -1))
+    assert len(probe.order.unique(dim=0)) == 4
+    assert probe.relevant.tolist() == [[True] * 3 + [False] * 12] * 3
+    again = make_task("bit-memory", protocol="paper", args={"num_patterns": 4, "num_bits": 60, "patch_size": 20})
+    other = again.probe(CPU)
+    assert other is not None and torch.equal(other.inputs, probe.inputs)
+    splits = torch.cat([task.split(name, CPU).inputs for name in ("train", "valid", "test")])
+    assert not (probe.inputs.flatten(1).unsqueeze(1) == splits.flatten(1)).all(dim=2).any()
+
+
+def test_a_probe_of_bit_xor_names_the_bits_of_which_the_parity_is_asked():
+    task = make_task("bit-xor", protocol="fixed", args={"num_bits": 4, "num_patterns": 3})
+    probe = task.probe(CPU)
+    assert probe is not None
+    assert probe.relevant.nonzero().tolist() == [[q, q + 4 * p] for q in range(4) for p in range(3)]
+    assert torch.equal(probe.order[5], torch.arange(12)) and probe.inputs.shape[1:] == (12, 1)
+    assert make_task("listops", protocol="fixed", args={}).probe(CPU) is None
