@@ -23,38 +23,46 @@ def table(frames: load.Frames) -> pd.DataFrame:
     num_failed, num_missing, chance, floor (fractions; null where no run of the task recorded them).
     Accuracy is the test split's at the selected step; only done runs enter the mean, the others are counted.
     """
-    cell_runs = dict(iter(frames.runs.groupby(["setting", *load.CELL])))
-    num_missing = frames.missing.groupby(["setting", *load.CELL]).size().to_dict()
+    key = ["setting", *load.CELL]
+    results, num_missing = seed_results(frames.runs), frames.missing.groupby(key).size().to_dict()
+    num_runs = frames.runs.groupby([*key, "status"]).size().to_dict()
     rows = []
     asked = pd.concat([frames.runs, frames.missing], ignore_index=True)
     for setting, runs in asked.groupby("setting", sort=True):
-        levels = runs.groupby("task")[["chance_accuracy", "floor_accuracy"]].max()
+        levels = runs.groupby("task")[["chance_accuracy", "floor_accuracy"]].max().to_dict("index")
         for cell in itertools.product(*(load.order(name, runs[name]) for name in load.CELL)):
-            key = (setting, *cell)
-            row = dict(zip(("setting", *load.CELL), key, strict=True))
-            row |= _estimate(cell_runs.get(key, frames.runs.head(0)))
-            row["num_missing"] = num_missing.get(key, 0)
-            row |= {name: levels.at[cell[0], f"{name}_accuracy"] for name in ("chance", "floor")}
+            here = (setting, *cell)
+            row = dict(zip(key, here, strict=True)) | _estimate(results.get(here, []))
+            row |= {f"num_{status}": num_runs.get((*here, status), 0) for status in ("done", "diverged", "failed")}
+            row["num_missing"] = num_missing.get(here, 0)
+            row |= {name: levels[cell[0]][f"{name}_accuracy"] for name in ("chance", "floor")}
             rows.append(row)
     return pd.DataFrame(rows).astype(dict.fromkeys(("mean", "low", "high", "chance", "floor"), float))
 
 
-def _estimate(runs: pd.DataFrame) -> dict[str, object]:
+def seed_results(runs: pd.DataFrame) -> dict[tuple, list[tuple[int, int, float]]]:
+    """(seed, body seed, test accuracy) of the done runs by (setting, task, train set, init), in order of seed."""
     done = runs[(runs["status"] == "done") & runs["test_accuracy"].notna()].sort_values(["seed", "body_seed"])
-    counts = {f"num_{status}": int((runs["status"] == status).sum()) for status in ("done", "diverged", "failed")}
-    seeds = {"seed_accuracies": tuple(done["test_accuracy"]), **counts}
-    if done.empty:
-        return {**dict.fromkeys(("mean", "low", "high")), "method": "no finished run", "num_seeds": 0, **seeds}
-    interval = crossed_interval(
-        done["test_accuracy"], seeds=done["seed"].tolist(), body_seeds=done["body_seed"].tolist(), of="test accuracy"
-    )
+    found: dict[tuple, list[tuple[int, int, float]]] = {}
+    columns = ["setting", *load.CELL, "seed", "body_seed", "test_accuracy"]
+    for *cell, seed, body_seed, accuracy in done[columns].itertuples(index=False, name=None):
+        found.setdefault(tuple(cell), []).append((seed, body_seed, accuracy))
+    return found
+
+
+def _estimate(results: list[tuple[int, int, float]]) -> dict[str, object]:
+    if not results:
+        nothing = dict.fromkeys(("mean", "low", "high"))
+        return {**nothing, "method": "no finished run", "num_seeds": 0, "seed_accuracies": ()}
+    seeds, body_seeds, accuracies = (list(column) for column in zip(*results, strict=True))
+    interval = crossed_interval(accuracies, seeds=seeds, body_seeds=body_seeds, of="test accuracy")
     return {
         "mean": interval.estimate,
         "low": interval.low,
         "high": interval.high,
         "method": interval.method,
         "num_seeds": interval.num_samples,
-        **seeds,
+        "seed_accuracies": tuple(accuracies),
     }
 
 

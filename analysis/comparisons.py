@@ -7,7 +7,7 @@ import itertools
 import pandas as pd
 import plotly.graph_objects as go
 
-from analysis import load, panels, style
+from analysis import accuracy, load, panels, style
 from analysis.stats import crossed_interval, holm
 
 INTERVAL_TEXT = (
@@ -24,6 +24,9 @@ VERDICTS = {
 }
 _REFERENCE, _FALLBACK = "language", "random"
 _NUMBERS = ("difference", "low", "high", "p_value", "p_holm")
+Seeds = list[tuple[int, int, float]]
+Results = dict[tuple, Seeds]
+"""(setting, task, train set, init) -> (seed, body seed, test accuracy) of each done run."""
 _SYMBOLS = {CONFIRMED: "diamond", DECIDED: "circle", UNDECIDED: "circle-open", NO_INTERVAL: "x-thin-open"}
 
 
@@ -44,22 +47,22 @@ def table(frames: load.Frames) -> pd.DataFrame:
     """
     names = ["setting", *load.CELL]
     asked = set(pd.concat([frames.runs[names], frames.missing[names]]).itertuples(index=False, name=None))
-    parts = [_setting_table(setting, runs, asked) for setting, runs in frames.runs.groupby("setting", sort=True)]
+    results = accuracy.seed_results(frames.runs)
+    parts = [_setting_table(setting, runs, asked, results) for setting, runs in frames.runs.groupby("setting")]
     return pd.concat(parts, ignore_index=True)
 
 
-def _setting_table(setting: object, runs: pd.DataFrame, asked: set[tuple]) -> pd.DataFrame:
+def _setting_table(setting: object, runs: pd.DataFrame, asked: set[tuple], results: Results) -> pd.DataFrame:
     pairs = contrasts(load.order("init", runs["init"]))
     places = itertools.product(pairs, load.order("task", runs["task"]), load.order("train_set", runs["train_set"]))
-    done = runs[(runs["status"] == "done") & runs["test_accuracy"].notna()]
     rows = []
     for (a, b), task, train_set in places:
-        if not asked.issuperset((setting, task, train_set, init) for init in (a, b)):
+        place = (setting, task, train_set)
+        if not asked.issuperset((*place, init) for init in (a, b)):
             continue
-        here = done[(done["task"] == task) & (done["train_set"] == train_set)]
         row = {"setting": setting, "a": a, "b": b, "task": task, "train_set": train_set}
-        rows.append(row | _difference(here[here["init"] == a], here[here["init"] == b]))
-    names = ["setting", "a", "b", "task", "train_set", *_difference(done.head(0), done.head(0)), "p_holm", "verdict"]
+        rows.append(row | _difference(*(results.get((*place, init), []) for init in (a, b))))
+    names = ["setting", "a", "b", "task", "train_set", *_difference([], []), "p_holm", "verdict"]
     frame = pd.DataFrame(rows, columns=names).astype(dict.fromkeys(_NUMBERS, float))
     tested = frame["p_value"].notna()
     frame.loc[tested, "p_holm"] = holm(frame.loc[tested, "p_value"].tolist())
@@ -67,16 +70,15 @@ def _setting_table(setting: object, runs: pd.DataFrame, asked: set[tuple]) -> pd
     return frame
 
 
-def _difference(a: pd.DataFrame, b: pd.DataFrame) -> dict[str, object]:
-    columns = ["seed", "body_seed", "test_accuracy"]
-    pairs = a[columns].merge(b[columns], on="seed", suffixes=("_a", "_b"))
-    if pairs.empty:
+def _difference(a: Seeds, b: Seeds) -> dict[str, object]:
+    pairs = [(one, other) for one in a for other in b if one[0] == other[0]]
+    if not pairs:
         nothing = dict.fromkeys(("difference", "low", "high", "p_value"))
         return {**nothing, "num_seeds": 0, "method": "no common seed"}
     interval = crossed_interval(
-        pairs["test_accuracy_a"] - pairs["test_accuracy_b"],
-        seeds=pairs["seed"].tolist(),
-        body_seeds=list(zip(pairs["body_seed_a"], pairs["body_seed_b"], strict=True)),
+        [one[2] - other[2] for one, other in pairs],
+        seeds=[one[0] for one, _ in pairs],
+        body_seeds=[(one[1], other[1]) for one, other in pairs],
         of="mean paired difference of test accuracy",
     )
     return {

@@ -5,7 +5,6 @@ Imports neither ray nor torch, so results can be read where neither is installed
 
 from __future__ import annotations
 
-import dataclasses
 import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -13,19 +12,14 @@ from functools import cached_property
 
 import pandas as pd
 
-from analysis import asked
+from analysis import asked, settings
 from analysis.style import kind_of
 from models import INITS, TRAIN_SETS
 from study import ledger
 from study.errors import UserError
-from study.spec import RunSpec
 from tasks import TASKS
 
-CELL: tuple[str, str, str] = ("task", "train_set", "init")
-"""The three axes that every figure of the first report compares; runs of a cell differ in their seeds."""
-_REPLICATION = ("seed", "body_seed")
-# Where several columns differ inside a cell, the earlier ones name the setting.
-_SETTING_ORDER = ("protocol", "body", "size", "num_layers", "task_args", "features", "num_train_examples", "precision")
+CELL = settings.CELL
 
 
 @dataclass(frozen=True)
@@ -80,30 +74,9 @@ def load(uri: str) -> Frames:
         raise UserError(f"{uri}: the ledger has no readable run{why}; run a grid with --out {uri} first")
     frame = runs.to_pandas()
     missing, unread = asked.lacking(ledger.open_existing(uri).storage, set(frame["run_id"]))
-    both = settings(pd.concat([frame[missing.columns], missing], ignore_index=True))
+    both = settings.settings(pd.concat([frame[missing.columns], missing], ignore_index=True))
     frame["setting"], missing["setting"] = both[: len(frame)], both[len(frame) :].to_numpy()
     return Frames(uri, frame, curves.to_pandas(), missing, (*problems, *unread))
-
-
-def settings(runs: pd.DataFrame) -> pd.Series:
-    """For each run the values of the fewest spec columns that leave nothing but seeds to differ inside a cell.
-
-    A column that already follows from the cell (a learning rate per train set) names no setting, so cells stay
-    comparable; one that varies inside a cell (two bodies, a sweep) does, so different things are never averaged.
-    """
-    fields = [field.name for field in dataclasses.fields(RunSpec)]
-    varying = [name for name in fields if name not in (*CELL, *_REPLICATION)]
-    varying.sort(key=lambda name: _SETTING_ORDER.index(name) if name in _SETTING_ORDER else len(_SETTING_ORDER))
-    key: list[str] = list(CELL)
-    chosen: list[str] = []
-    for name in varying:
-        if (runs.groupby(key, dropna=False)[name].nunique(dropna=False) > 1).any():
-            key.append(name)
-            chosen.append(name)
-    texts = pd.Series("", index=runs.index)
-    for name in chosen:
-        texts += ("" if name == chosen[0] else ", ") + name + " " + runs[name].map(shown)
-    return texts
 
 
 def order(column: str, names: Iterable[str]) -> list[str]:
@@ -115,10 +88,3 @@ def order(column: str, names: Iterable[str]) -> list[str]:
     rank = {name: i for i, name in enumerate(tables[column])}
     kinds = {name: kind_of(name) if column == "init" else name for name in names}
     return sorted(kinds, key=lambda name: (rank.get(kinds[name], len(rank)), name))
-
-
-def shown(value: object) -> str:
-    """A value of a column as text; a null reads "none"."""
-    if value is None or value != value:  # a null, or the NaN that pandas makes of one
-        return "none"
-    return f"{value:g}" if isinstance(value, float) else str(value)

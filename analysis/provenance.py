@@ -7,6 +7,7 @@ import dataclasses
 import pandas as pd
 
 from analysis import load
+from analysis.settings import shown
 from study.spec import RunSpec
 
 _UNITS = ((1e18, "EFLOP"), (1e15, "PFLOP"), (1e12, "TFLOP"), (1e9, "GFLOP"), (1e6, "MFLOP"), (0.0, "FLOP"))
@@ -78,7 +79,7 @@ def flops(value: float) -> str:
 
 def _values(column: pd.Series) -> list[str]:
     """Distinct values as text; a null reads "none"."""
-    return sorted({load.shown(value) for value in column.unique()}, key=lambda text: (len(text), text))
+    return sorted({shown(value) for value in column.unique()}, key=lambda text: (len(text), text))
 
 
 def _listed(values: list[str]) -> str:
