@@ -7,20 +7,16 @@ import html
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib import resources
-from string import Template
-from typing import NotRequired, TypedDict
+from typing import Any, NotRequired, TypedDict
 
-import plotly.graph_objects as go
 import plotly.io as pio
-from plotly.offline import get_plotlyjs
 
-from analysis import style
 from analysis.pictures import Picture
 
 GENERATOR = "fpt-study report"
 """Content of the page's generator tag, by which a later report knows the folder as its own."""
-_LARGEST_EMBEDDED_CSV = 1_000_000  # bytes; larger tables are only beside the page
+_LARGEST_EMBEDDED_CSV = 200_000  # bytes; larger tables are only beside the page
+_LONG = 8  # entries from which an array that several forms share is written once
 
 
 @dataclass(frozen=True)
@@ -56,9 +52,10 @@ def paragraph(content: str, *, kind: str = "") -> str:
     return f'<p class="{text(kind)}">{text(content)}</p>' if kind else f"<p>{text(content)}</p>"
 
 
-def bullets(items: Iterable[str]) -> str:
-    """A list of plain texts; nothing where there is none."""
-    lines = "".join(f"<li>{text(item)}</li>" for item in items)
+def bullets(items: Sequence[str], *, tags: Sequence[Tags] | None = None) -> str:
+    """A list of plain texts; nothing where there is none. Tags as for `table`."""
+    about = [Tags()] * len(items) if tags is None else tags
+    lines = "".join(f"<li{_data(what)}>{text(item)}</li>" for item, what in zip(items, about, strict=True))
     return f"<ul>{lines}</ul>" if lines else ""
 
 
@@ -141,14 +138,16 @@ def definitions(pairs: Mapping[str, object]) -> str:
 
 
 def figure(picture: Picture, *, command: str) -> str:
-    """The figure with its caption, the numbers behind it as a download, and the command that made it."""
+    """The figure with its caption, the numbers behind it as a download, and the command that made it.
+
+    It is drawn when the reader comes near it, so the page knows the heights of its forms beforehand.
+    """
     key = text(picture.name)
-    variants = [{"from": width, **_bare(drawn)} for width, drawn in picture.variants]
-    height = picture.variants[0][1].layout.height
+    forms = [[width, int(drawn.layout.height)] for width, drawn in picture.variants]
     return (
         f'<figure id="figure-{key}"><div class="plot" role="img" aria-label="{text(picture.alt)}"'
-        f' style="min-height:{int(height)}px" data-name="{key}"></div>'
-        f'<script type="application/json" class="plot-data">{_script_json(variants)}</script>'
+        f' style="min-height:{forms[0][1]}px" data-name="{key}" data-forms="{text(json.dumps(forms))}"></div>'
+        f'<script type="application/json" class="plot-data">{script_json(_variants(picture))}</script>'
         f"<figcaption><p>{text(picture.caption)}</p>"
         f'<p class="tools">{_csv_link(picture)}'
         f'<button type="button" data-format="png">PNG</button><button type="button" data-format="svg">SVG</button>'
@@ -156,14 +155,34 @@ def figure(picture: Picture, *, command: str) -> str:
     )
 
 
-def _bare(drawn: go.Figure) -> dict[str, object]:
-    """Data and layout without the template, which the page holds once and swaps for the dark one.
+def _variants(picture: Picture) -> dict[str, object]:
+    """Every form of a figure as {"from", "data", "layout"}; the long arrays that they share stand once, under "arrays".
 
-    Five significant digits are more than a screen shows and keep large reports small; the CSV has them all.
+    Of the template, which the page holds once and swaps for the dark one, nothing is kept. Five significant digits are
+    more than a screen shows; the CSV has them all.
     """
-    content = json.loads(pio.to_json(drawn, validate=False), parse_float=lambda digits: float(f"{float(digits):.5g}"))
-    content["layout"].pop("template", None)
-    return {"data": content["data"], "layout": content["layout"]}
+    arrays: dict[str, int] = {}
+    variants = []
+    for width, drawn in picture.variants:
+        content = json.loads(
+            pio.to_json(drawn, validate=False), parse_float=lambda digits: float(f"{float(digits):.5g}")
+        )
+        content["layout"].pop("template", None)
+        variants.append({"from": width, "data": _shared(content["data"], arrays), "layout": content["layout"]})
+    return {"arrays": [json.loads(array) for array in arrays], "variants": variants}
+
+
+def _shared(value: Any, arrays: dict[str, int]) -> Any:
+    """The value with every long array replaced by {"$": its place in `arrays`}, where it is put unless it is there."""
+    if isinstance(value, dict):
+        return {name: _shared(inner, arrays) for name, inner in value.items()}
+    if not isinstance(value, list):
+        return value
+    if len(value) < _LONG or any(isinstance(item, dict | list) for item in value):
+        return [_shared(item, arrays) for item in value]
+    written = json.dumps(value)
+    # The page recolours what stands in the forms themselves, so colours stay there.
+    return value if "#" in written else {"$": arrays.setdefault(written, len(arrays))}
 
 
 def _csv_link(picture: Picture) -> str:
@@ -175,42 +194,6 @@ def _csv_link(picture: Picture) -> str:
     return f'<a download="{text(file)}" href="data:text/csv;charset=utf-8;base64,{encoded}">CSV</a>'
 
 
-def _script_json(value: object) -> str:
-    # "<" would let data end the script element; the escape means the same in JSON.
-    return json.dumps(value, allow_nan=False).replace("<", "\\u003c")
-
-
-def whole(*, title: str, question: str, lead: str, sections: Sequence[Section]) -> str:
-    """The page as one self-contained document: no network, no other file.
-
-    Args:
-        title, question: plain text.
-        lead: HTML below the question.
-        sections: in reading order.
-    """
-    links = "".join(f'<li><a href="#{text(part.key)}">{text(part.title)}</a></li>' for part in sections)
-    bodies = "".join(
-        f'<section id="{text(part.key)}" aria-labelledby="{text(part.key)}-title">'
-        f'<h2 id="{text(part.key)}-title">{text(part.title)}</h2>{part.body}</section>'
-        for part in sections
-    )
-    themes = {
-        "light": {"template": style.template(), "colours": {}},
-        "dark": {"template": style.template(dark=True), "colours": style.DARK_COLOURS},
-    }
-    return Template(_asset("page.html")).substitute(
-        generator=text(GENERATOR),
-        title=text(title),
-        question=text(question),
-        lead=lead,
-        links=links,
-        sections=bodies,
-        style=_asset("report.css"),
-        plotly=get_plotlyjs(),
-        themes=_script_json(themes),
-        script=_asset("report.js"),
-    )
-
-
-def _asset(name: str) -> str:
-    return (resources.files("analysis") / "assets" / name).read_text(encoding="utf-8")
+def script_json(value: object) -> str:
+    """JSON for a script element: "<" would let data end it; the escape means the same."""
+    return json.dumps(value, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")

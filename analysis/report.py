@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from analysis import background, bodies, load, page, pictures, sections
+from analysis import background, bodies, document, load, page, pictures, sections
 from study.errors import UserError, one_line, place
 
 TITLE = "Frozen pretrained transformers"
@@ -65,7 +65,7 @@ def write_report(out: str, to: str, command: list[str]) -> Path:
 def _document(data: sections.Tables, parts: list[sections.Part], notices: list[str]) -> str:
     lead = page.counts(data.frames.counts)
     lead += "".join(page.paragraph(notice, kind="notice") for notice in notices)
-    return page.whole(title=TITLE, question=QUESTION, lead=lead, sections=[part.section for part in parts])
+    return document.whole(title=TITLE, question=QUESTION, lead=lead, sections=[part.section for part in parts])
 
 
 def _checked(target: Path) -> Path:
