@@ -1,19 +1,19 @@
-"""The Parquet data set of finished runs and their curves: the only source of truth for what is done.
+"""The Parquet data set of finished runs and what was measured of them: the only source of truth for what is done.
 
-OUT/ledger.json            marks the folder as a ledger
-OUT/runs/<part>.parquet    one row per run that ended; `pandas.read_parquet("OUT/runs")` works
-OUT/curves/<part>.parquet  one row per evaluation
-OUT/quarantine/            torn and foreign files, set aside by `compact`
+OUT/ledger.json               marks the folder as a ledger
+OUT/runs/<part>.parquet       one row per run that ended; `pandas.read_parquet("OUT/runs")` works
+OUT/curves/<part>.parquet     one row per evaluation
+OUT/attention/<part>.parquet  first-layer attention, where it is known where a run has to look
+OUT/quarantine/               torn and foreign files, set aside by `compact`
 
-Any number of workers append at the same time; a part is complete or absent and is never changed. Curves are committed
-before their rows, and carry the row's `attempt`: curves without a row are ignored. Where several parts hold a run id,
-every reader takes the same row: a result (done, diverged) before a failure, then the earliest result or last failure.
-Every part is sealed (`ledger_parts`): one whose bytes have changed is reported and left out, never read.
+Any number of workers append at the same time; a part is complete or absent and is never changed. Measurements are
+committed before their rows, and carry the row's `attempt`: those without a row are ignored. Where several parts hold a
+run id, every reader takes the same row: a result (done, diverged) before a failure, then the earliest result or the
+last failure. Every part is sealed (`ledger_parts`): one whose bytes have changed is reported and left out, never read.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import uuid
 import warnings
@@ -24,10 +24,10 @@ import pyarrow as pa
 
 from study import ledger_compaction
 from study.errors import LedgerWarning, StorageError, UserError, one_line, place
-from study.ledger_parts import Damaged, parse, to_bytes
+from study.ledger_parts import Damaged, digest, parse, part_path, to_bytes
 from study.ledger_reading import Parts, read_parts
-from study.ledger_rows import EVALUATION, KEYS, of_attempts, one_row_each, winners
-from study.ledger_schema import COLUMNS_VERSION, CURVES, FINAL, RUNS, STATUSES, to_table
+from study.ledger_rows import KEYS, MEASURED, of_attempts, one_row_each, winners
+from study.ledger_schema import COLUMNS_VERSION, FINAL, RUNS, STATUSES, TABLES, to_table
 from study.spec import ENGINE_VERSION
 from study.storage import Storage, open_storage
 
@@ -84,8 +84,14 @@ class Ledger:
             raise UserError(f"cannot write to the ledger: {one_line(error)}") from None
         self.exists = True
 
-    def append(self, rows: Sequence[Mapping[str, Any]], curves: Sequence[Mapping[str, Any]], pack_id: str) -> None:
-        """Commit the rows of runs that ended, with their curves, as one execution of their pack.
+    def append(
+        self,
+        rows: Sequence[Mapping[str, Any]],
+        curves: Sequence[Mapping[str, Any]],
+        pack_id: str,
+        attention: Sequence[Mapping[str, Any]] = (),
+    ) -> None:
+        """Commit the rows of runs that ended, with what was measured of them, as one execution of their pack.
 
         Stamps schema_version, engine_version, attempt and pack_id. Results of a set of runs are committed once: if
         another execution of the same runs was first, nothing changes. Failures are always kept, beside any result.
@@ -94,27 +100,30 @@ class Ledger:
             rows: the other columns of `ledger_schema.RUNS`; a key left out is null.
             curves: the columns of `ledger_schema.CURVES` without attempt, of these runs only.
             pack_id: the pack that was executed.
+            attention: the columns of `ledger_schema.ATTENTION` without attempt, of these runs only.
         """
         ids = [row["run_id"] for row in rows]
         assert rows and len(set(ids)) == len(ids), "each run ends once"
         assert all(row["status"] in STATUSES for row in rows)
-        assert {curve["run_id"] for curve in curves} <= set(ids), "curves of runs that did not end"
+        assert {each["run_id"] for each in (*curves, *attention)} <= set(ids), "measurements of runs that did not end"
         attempt = uuid.uuid4().hex
         stamp = {"schema_version": COLUMNS_VERSION, "engine_version": ENGINE_VERSION, "attempt": attempt}
-        curves_path = f"curves/{_digest([*ids, attempt])}.parquet"
-        if curves:
-            table = to_table([{**curve, "attempt": attempt} for curve in curves], CURVES)
-            self.storage.commit(curves_path, to_bytes(table))
+        measured = {"curves": curves, "attention": attention}
+        paths = {name: f"{name}/{digest([*ids, attempt])}.parquet" for name in measured if measured[name]}
+        for name, path in paths.items():
+            table = to_table([{**each, "attempt": attempt} for each in measured[name]], TABLES[name])
+            self.storage.commit(path, to_bytes(table))
         failed = [{**row, **stamp, "pack_id": pack_id} for row in rows if row["status"] not in FINAL]
         final = [{**row, **stamp, "pack_id": pack_id} for row in rows if row["status"] in FINAL]
         if failed:
-            self.storage.commit(_part("runs", failed, attempt), to_bytes(to_table(failed, RUNS)))
+            self.storage.commit(part_path("runs", failed, attempt), to_bytes(to_table(failed, RUNS)))
         if final and not self._commit_results(final, attempt) and not failed:
-            self.storage.remove(curves_path)
+            for path in paths.values():
+                self.storage.remove(path)
 
     def _commit_results(self, rows: list[dict[str, Any]], attempt: str) -> bool:
         data = to_bytes(to_table(rows, RUNS))
-        path = _part("runs", rows)
+        path = part_path("runs", rows)
         if self.storage.commit(path, data):
             return True
         try:
@@ -126,14 +135,14 @@ class Ledger:
             raise
         except OSError:
             pass  # in the way, and nothing that anybody can read
-        return self.storage.commit(_part("runs", rows, attempt), data)
+        return self.storage.commit(part_path("runs", rows, attempt), data)
 
     def has_results(self, run_ids: Sequence[str]) -> bool:
         """Whether results of exactly these runs were committed together: one look-up, however large the ledger is.
 
         False does not mean that they have none: parts are merged by `compact`, and runs packed anew.
         """
-        path = f"runs/{_digest(run_ids)}.parquet"
+        path = f"runs/{digest(run_ids)}.parquet"
         if self.storage.kind(path) != "file":
             return False
         try:
@@ -160,13 +169,20 @@ class Ledger:
 
     def curves(self) -> pa.Table:
         """The table `ledger_schema.CURVES` of the rows that `runs` returns, sorted by run, step and split."""
+        return self._measured("curves")
+
+    def attention(self) -> pa.Table:
+        """The table `ledger_schema.ATTENTION` of the rows that `runs` returns, sorted by run, state and query."""
+        return self._measured("attention")
+
+    def _measured(self, name: str) -> pa.Table:
         rows = self._read("runs", KEYS).merged(RUNS, KEYS)
-        # Read second: whatever row was there, its curves were before.
-        return of_attempts(self._read("curves").merged(CURVES), rows.take(winners(rows)))
+        # Read second: whatever row was there, its measurements were before.
+        return of_attempts(self._read(name).merged(TABLES[name]), name, rows.take(winners(rows)))
 
     def damaged(self) -> list[Damaged]:
         """Torn, foreign and unreadable files among the parts."""
-        parts = [read_parts(self.storage, "runs", KEYS), read_parts(self.storage, "curves", EVALUATION)]
+        parts = [read_parts(self.storage, name, columns) for name, columns in {"runs": KEYS, **MEASURED}.items()]
         return [each.damaged[path] for each in parts for path in sorted(each.damaged)]
 
     def compact(self) -> list[Damaged]:
@@ -212,6 +228,15 @@ def read_curves(uri: str) -> pa.Table:
     return open_existing(uri).curves()
 
 
+def read_attention(uri: str) -> pa.Table:
+    """First-layer attention of the rows of `read_runs`, in the columns of `ledger_schema.ATTENTION`.
+
+    Raises:
+        UserError: there is no ledger at this path or URI.
+    """
+    return open_existing(uri).attention()
+
+
 def open_existing(uri: str) -> Ledger:
     """The ledger at this path or URI.
 
@@ -222,13 +247,3 @@ def open_existing(uri: str) -> Ledger:
     if not ledger.exists:
         raise UserError(f"there is no ledger at '{place(uri)}'; `study run GRID --out {place(uri)}` makes one")
     return ledger
-
-
-def _digest(names: Iterable[str]) -> str:
-    return hashlib.sha256("\n".join(sorted(names)).encode()).hexdigest()[:16]
-
-
-def _part(folder: str, rows: Sequence[Mapping[str, Any]], attempt: str | None = None) -> str:
-    """Path of a part: by its run ids, so that of two executions one wins; with the attempt, where both must stay."""
-    suffix = f"-{attempt[:8]}" if attempt else ""
-    return f"{folder}/{_digest(row['run_id'] for row in rows)}{suffix}.parquet"

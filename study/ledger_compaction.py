@@ -21,17 +21,17 @@ import pyarrow.compute as pc
 from study.errors import one_line
 from study.ledger_parts import Damaged, parse, to_bytes
 from study.ledger_reading import Parts, in_threads, read_parts, stream_parts
-from study.ledger_rows import EVALUATION, KEYS, evaluations, pairs, winners
+from study.ledger_rows import KEYS, MEASURED, measurements, pairs, winners
 from study.ledger_schema import TABLES
 from study.storage import Storage
 
-LARGE_ROWS = {"runs": 100_000, "curves": 500_000}
+LARGE_ROWS = {"runs": 100_000, "curves": 500_000, "attention": 100_000}
 """By table. A merged part of this size, 60 MB in memory, is left alone as long as all its rows count."""
 _GENERATION = re.compile(r".*/merged-(\d{1,9})-")
 
 
 def compact(storage: Storage) -> list[Damaged]:
-    """Merge the parts of both tables and set damaged files aside; returns these.
+    """Merge the parts of every table and set damaged files aside; returns these.
 
     Memory is that of the keys of all rows and of one large part.
 
@@ -39,19 +39,22 @@ def compact(storage: Storage) -> list[Damaged]:
         StorageError: the place fails; nothing is lost.
     """
     storage.sweep()
-    runs, curves = read_parts(storage, "runs", KEYS), read_parts(storage, "curves", EVALUATION)
-    damaged = sorted((runs.damaged | curves.damaged).items())
+    runs = read_parts(storage, "runs", KEYS)
+    measured = {name: read_parts(storage, name, columns) for name, columns in MEASURED.items()}
+    damaged = sorted(item for parts in (runs, *measured.values()) for item in parts.damaged.items())
     aside = [_set_aside(storage, path, each) for path, each in damaged]
-    rows, evaluated = _Listed(runs, "runs", KEYS), _Listed(curves, "curves", EVALUATION)
+    rows = _Listed(runs, "runs", KEYS)
     best = winners(rows.table, rows.copies)
-    # Curves first: afterwards the rows that lost are forgotten, and with them that their curves may go. Curves without
-    # any row stay: their writer may be about to commit it.
+    # Measurements first: afterwards the rows that lost are forgotten, and with them that their measurements may go.
+    # Those without any row stay: their writer may be about to commit it.
     names = pairs(rows.table)
     lost = names.filter(pc.invert(pc.is_in(names, names.take(best))))
-    once = evaluations(evaluated.table, evaluated.copies)
-    belongs = pc.invert(pc.is_in(pairs(evaluated.table), lost))
     with contextlib.suppress(FileNotFoundError):  # another process is merging the same parts: leave it to that one
-        _merge(storage, evaluated, once.filter(belongs.take(once)))
+        for name, parts in measured.items():
+            listed = _Listed(parts, name, MEASURED[name])
+            once = measurements(listed.table, name, listed.copies)
+            belongs = pc.invert(pc.is_in(pairs(listed.table), lost))
+            _merge(storage, listed, once.filter(belongs.take(once)))
         _merge(storage, rows, best)
     return aside
 
@@ -111,7 +114,7 @@ def _write(storage: Storage, listed: _Listed, tables: list[pa.Table]) -> None:
     if not any(table.num_rows for table in tables):
         return
     merged = pa.concat_tables(tables)
-    order = winners(merged) if listed.name == "runs" else evaluations(merged)
+    order = winners(merged) if listed.name == "runs" else measurements(merged, listed.name)
     assert len(order) == merged.num_rows, "each row was chosen once"
     path = f"{listed.name}/merged-{listed.generation + 1}-{uuid.uuid4().hex[:16]}.parquet"
     is_new = storage.commit(path, to_bytes(merged.take(order)))

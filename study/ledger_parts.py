@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -130,3 +131,14 @@ def _migrated(table: pa.Table, name: str, version: int) -> pa.Table:
         table = table.set_column(number, table.schema.field(number), raised)
     known = [column for column in TABLES[name].names if column in table.schema.names]
     return table.select([*known, *(column for column in table.schema.names if column not in known)])
+
+
+def digest(names: Iterable[str]) -> str:
+    """16 hex digits that name a set of runs, whatever their order."""
+    return hashlib.sha256("\n".join(sorted(names)).encode()).hexdigest()[:16]
+
+
+def part_path(folder: str, rows: Sequence[Mapping[str, Any]], attempt: str | None = None) -> str:
+    """Path of a part: by its run ids, so that of two executions one wins; with the attempt, where both must stay."""
+    suffix = f"-{attempt[:8]}" if attempt else ""
+    return f"{folder}/{digest(row['run_id'] for row in rows)}{suffix}.parquet"

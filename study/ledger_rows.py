@@ -1,4 +1,4 @@
-"""Which of several rows of a run counts, and which evaluations belong to it; all in columns, for millions of rows."""
+"""Which of several rows of a run counts, and which measurements belong to it; all in columns, for millions of rows."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from study.ledger_schema import FINAL
 
 KEYS = ("run_id", "attempt", "status", "ended_at")
 """Columns of the table of runs that decide which rows count."""
-EVALUATION = ("run_id", "attempt", "step", "split")
-"""Columns of the table of curves that name an evaluation."""
+MEASURED = {"curves": ("run_id", "attempt", "step", "split"), "attention": ("run_id", "attempt", "state", "query")}
+"""Tables of what was measured of the runs -> the columns that name a row."""
 MANY_ROWS = 100_000
 """From here on threads pay: a million rows are copied in half the time by two."""
 
@@ -40,9 +40,15 @@ def winners(runs: pa.Table, copies: pa.Table | None = None) -> pa.Array:
     return _first_of_each(pa.table(keys), ("run_id",), copies)
 
 
-def evaluations(curves: pa.Table, copies: pa.Table | None = None) -> pa.Array:
-    """Indices of each evaluation once, ordered by run, attempt, step and split; copies as for `winners`."""
-    return _first_of_each(curves.select(EVALUATION), EVALUATION, copies)
+def measurements(rows: pa.Table, name: str, copies: pa.Table | None = None) -> pa.Array:
+    """Indices of each measurement once, in the order of the columns that name it; copies as for `winners`.
+
+    Args:
+        rows: of the table `name`, at least its columns in `MEASURED`.
+        name: of the table.
+        copies: see `winners`.
+    """
+    return _first_of_each(rows.select(MEASURED[name]), MEASURED[name], copies)
 
 
 def _first_of_each(keys: pa.Table, group: Sequence[str], copies: pa.Table | None) -> pa.Array:
@@ -65,10 +71,10 @@ def one_row_each(runs: pa.Table) -> pa.Table:
     return _taken(runs, winners(runs))
 
 
-def of_attempts(curves: pa.Table, runs: pa.Table) -> pa.Table:
-    """The curves of these rows, each evaluation once, sorted by run, step and split."""
-    wanted = curves.filter(pc.is_in(pairs(curves), pairs(runs)))
-    return _taken(wanted, evaluations(wanted))
+def of_attempts(measured: pa.Table, name: str, runs: pa.Table) -> pa.Table:
+    """What the table `name` holds of these rows, each measurement once, sorted by run and what else names it."""
+    wanted = measured.filter(pc.is_in(pairs(measured), pairs(runs)))
+    return _taken(wanted, measurements(wanted, name))
 
 
 def pairs(table: pa.Table) -> pa.ChunkedArray:

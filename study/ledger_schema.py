@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pyarrow as pa
 
 COLUMNS_VERSION = 1
-"""Raised when a column of either table is added, removed or redefined; run ids do not depend on it."""
+"""Raised when a column of a table is added, removed or redefined; run ids do not depend on it."""
 
 STATUSES = ("done", "diverged", "failed")
 """How a run can end; a failed one (with `error`) may be tried again, the others are results."""
@@ -133,10 +133,49 @@ CURVES = pa.schema(
 )
 """One row per evaluation."""
 
-TABLES = {"runs": RUNS, "curves": CURVES}
+
+def _list_of(kind: pa.DataType) -> pa.DataType:
+    # "element" is what Parquet calls it.
+    return pa.list_(pa.field("element", kind, nullable=False))
+
+
+ATTENTION = pa.schema(
+    [
+        _column("run_id", pa.string(), "the run, as in the table of runs", required=True),
+        _column("attempt", pa.string(), "execution, as in the table of runs", required=True),
+        _column("state", pa.string(), "untrained: before any update; selected: at the selected step", required=True),
+        _column("query", pa.int32(), "position of the token that attends, one that is read out", required=True),
+        _column("num_examples", pa.int32(), "fixed examples behind the means", unit="examples", required=True),
+        _column(
+            "weights",
+            _list_of(pa.float32()),
+            "attention to the token at each place, mean over examples and heads; they add up to 1",
+            unit="fraction",
+            required=True,
+        ),
+        _column("relevant", _list_of(pa.int32()), "places that matter to this token", required=True),
+        _column(
+            "uniform",
+            pa.float64(),
+            "sum of the weights at these places if every token that can be seen had the same",
+            unit="fraction",
+            required=True,
+        ),
+        _column(
+            "head_masses",
+            _list_of(pa.float32()),
+            "sum of the weights at these places, head by head, mean over examples",
+            unit="fraction",
+            required=True,
+        ),
+    ]
+)
+"""One row per token that is read out and state of the run, of the first layer of runs whose task has a probe."""
+
+TABLES = {"runs": RUNS, "curves": CURVES, "attention": ATTENTION}
 """Table -> its columns; the tables are folders of the ledger."""
 
-MIGRATIONS: dict[str, dict[int, Callable[[pa.Table], pa.Table]]] = {"runs": {}, "curves": {}}
+MIGRATIONS: dict[str, dict[int, Callable[[pa.Table], pa.Table]]] = {"runs": {}, "curves": {}, "attention": {}}
 """Table -> version -> what makes the columns of the next version of it; a table that stays as it is has no entry.
 
 For a column that older parts lack: `lambda table: table.append_column(field, pa.nulls(table.num_rows, field.type))`.

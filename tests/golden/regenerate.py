@@ -15,7 +15,7 @@ from typing import Any
 import pyarrow as pa
 
 from study.grids import GRIDS, load_grid
-from study.ledger_schema import CURVES, RUNS
+from study.ledger_schema import ATTENTION, CURVES, RUNS
 from study.spec import canonical_json
 
 GOLDEN = Path(__file__).parent
@@ -49,7 +49,7 @@ def read_grid(name: str) -> dict[str, dict[str, Any]]:
 
 
 def columns_text() -> str:
-    """The two schemas as Markdown tables."""
+    """The schemas as Markdown tables."""
     head = (
         "# Columns of the ledger\n\nWritten by `python tests/golden/regenerate.py` from `study/ledger_schema.py`; the "
         "same texts are in the metadata of the Parquet files. A column that may be null is null where the value is "
@@ -57,7 +57,16 @@ def columns_text() -> str:
     )
     runs = "One row per run that ended (`OUT/runs/*.parquet`)."
     curves = "One row per evaluation (`OUT/curves/*.parquet`); join on `run_id` and `attempt`."
-    return head + _table("runs", runs, RUNS) + _table("curves", curves, CURVES)
+    attention = (
+        "First-layer attention on fixed examples, of done runs of tasks of which it is known where to look "
+        "(`bit-memory`, `bit-xor`): one row per token that is read and state of the run (`OUT/attention/*.parquet`); "
+        "join on `run_id` and `attempt`. The 32 examples are the same for every run with the same task arguments and "
+        "are in no split and no training stream. Place i is token i of an example; only in `bit-memory` the string "
+        "that is asked for is put before the others, whichever it was. Bodies that do not attend (`lstm`), and runs "
+        "of older versions, have no rows."
+    )
+    tables = (("runs", runs, RUNS), ("curves", curves, CURVES), ("attention", attention, ATTENTION))
+    return head + "".join(_table(*table) for table in tables)
 
 
 def _table(name: str, about: str, schema: pa.Schema) -> str:

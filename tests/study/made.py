@@ -23,3 +23,9 @@ def row(seed: int, status: str = "done", minute: int = 0, **columns) -> dict:
 
 def curve(seed: int, step: int = 1, loss: float = 0.5) -> dict:
     return {"run_id": run_id(seed), "step": step, "split": "valid", "num_examples": 8, "loss": loss}
+
+
+def attention(seed: int, query: int = 3, state: str = "selected", weight: float = 0.25) -> dict:
+    rest = 1 - weight
+    measured = {"weights": [weight, 0.0, rest, 0.0], "relevant": [0, 2], "uniform": 0.5, "head_masses": [1.0, 1.0]}
+    return {"run_id": run_id(seed), "state": state, "query": query, "num_examples": 8, **measured}

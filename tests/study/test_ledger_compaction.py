@@ -15,6 +15,7 @@ import pytest
 from study import ledger_compaction
 from study.ledger import Ledger
 from study.ledger_rows import KEYS
+from study.ledger_schema import TABLES
 from study.storage import Storage
 
 ENOUGH = 100
@@ -75,9 +76,11 @@ def overlapping(made, tmp_path_factory) -> Path:
     ledger = Ledger(str(folder))
     ledger.prepare()
     for seed in range(3):
-        ledger.append([made.row(seed)], [made.curve(seed), made.curve(seed, 2)], f"p{seed}")
+        attention = [made.attention(seed), made.attention(seed, state="untrained")]
+        ledger.append([made.row(seed)], [made.curve(seed), made.curve(seed, 2)], f"p{seed}", attention)
     failed = [made.row(0, "failed", error="x"), made.row(9, "failed", error="x")]
-    ledger.append([*failed, made.row(2, minute=-1), made.row(7)], [made.curve(2, loss=0.1), made.curve(7)], "again")
+    rows, curves = [*failed, made.row(2, minute=-1), made.row(7)], [made.curve(2, loss=0.1), made.curve(7)]
+    ledger.append(rows, curves, "again", [made.attention(2, weight=0.5), made.attention(7)])
     return folder
 
 
@@ -86,12 +89,13 @@ def fresh(overlapping: Path, to: Path) -> Ledger:
     return Ledger(str(to))
 
 
-def test_it_leaves_one_part_and_the_same_tables(overlapping: Path, tmp_path: Path) -> None:
+def test_it_leaves_one_part_and_the_same_tables(made, overlapping: Path, tmp_path: Path) -> None:
     ledger = fresh(overlapping, tmp_path / "out")
-    runs, curves = ledger.runs(), ledger.curves()
+    runs, curves, attention = ledger.runs(), ledger.curves(), ledger.attention()
     assert ledger.compact() == []
-    assert len(parts(ledger)) == len(parts(ledger, "curves")) == 1
-    assert ledger.runs().equals(runs) and ledger.curves().equals(curves)
+    assert [len(parts(ledger, table)) for table in TABLES] == [1, 1, 1]
+    assert ledger.runs().equals(runs) and ledger.curves().equals(curves) and ledger.attention().equals(attention)
+    assert [each["weights"][0] for each in attention.to_pylist() if each["run_id"] == made.run_id(2)] == [0.5]
     assert ledger.runs(["status", "seed"]).equals(runs.select(["status", "seed"]))
     before = parts(ledger)
     ledger.compact()
@@ -104,7 +108,7 @@ def test_killed_before_any_operation_it_loses_and_repeats_nothing(overlapping: P
         raise Killed
 
     reference = Ledger(str(overlapping))
-    runs, curves = reference.runs(), reference.curves()
+    runs, curves, attention = reference.runs(), reference.curves(), reference.attention()
     for survived in range(ENOUGH):
         ledger = fresh(overlapping, tmp_path / str(survived))
         try:
@@ -113,7 +117,8 @@ def test_killed_before_any_operation_it_loses_and_repeats_nothing(overlapping: P
             assert ledger.runs().equals(runs) and ledger.curves().equals(curves)
             ledger.compact()
             assert ledger.runs().equals(runs) and ledger.curves().equals(curves)
-            assert len(parts(ledger)) == len(parts(ledger, "curves")) == 1
+            assert ledger.attention().equals(attention)
+            assert [len(parts(ledger, table)) for table in TABLES] == [1, 1, 1]
         else:
             break
     assert 10 < survived < ENOUGH
@@ -123,7 +128,7 @@ def test_killed_before_any_operation_it_loses_and_repeats_nothing(overlapping: P
 def test_before_any_operation_others_may_append_and_compact(
     made, overlapping: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, large: int
 ) -> None:
-    monkeypatch.setattr(ledger_compaction, "LARGE_ROWS", {"runs": large, "curves": large})
+    monkeypatch.setattr(ledger_compaction, "LARGE_ROWS", {"runs": large, "curves": large, "attention": large})
     reference = fresh(overlapping, tmp_path / "reference")
     reference.append([made.row(20)], [made.curve(20)], "late")
     runs, curves = reference.runs(["run_id", "status", "ended_at"]), reference.curves().drop_columns("attempt")
@@ -147,7 +152,7 @@ def test_before_any_operation_others_may_append_and_compact(
 def test_reading_beside_a_compaction_misses_nothing(
     overlapping: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, large: int
 ) -> None:
-    monkeypatch.setattr(ledger_compaction, "LARGE_ROWS", {"runs": large, "curves": large})
+    monkeypatch.setattr(ledger_compaction, "LARGE_ROWS", {"runs": large, "curves": large, "attention": large})
     reference = Ledger(str(overlapping))
     runs, curves, finished = reference.runs(), reference.curves(), reference.finished()
     for read, expected in (("runs", runs), ("curves", curves), ("finished", finished)):
@@ -200,7 +205,7 @@ def test_curves_whose_row_comes_after_a_compaction_stay(made, ledger: Ledger, mo
 
 @pytest.mark.parametrize("seed", range(3))
 def test_many_compactions_and_writers_at_once(made, ledger: Ledger, monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
-    monkeypatch.setattr(ledger_compaction, "LARGE_ROWS", {"runs": 3, "curves": 4})
+    monkeypatch.setattr(ledger_compaction, "LARGE_ROWS", {"runs": 3, "curves": 4, "attention": 4})
     chance = random.Random(seed)
 
     def act(number: int) -> None:

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from study.errors import LedgerWarning, StorageError
-from study.ledger import Ledger, read_curves, read_runs
+from study.ledger import Ledger, read_attention, read_curves, read_runs
 from study.ledger_parts import Damaged, parse
 from study.ledger_schema import RUNS, TABLES
 
@@ -26,14 +26,14 @@ def sound(made, tmp_path_factory) -> Path:
     ledger.prepare()
     for seed in range(3):
         rows = [made.row(seed, test_accuracy=seed / 7), made.row(seed + 10, test_loss=seed / 3)]
-        ledger.append(rows, [made.curve(seed, step) for step in range(3)], f"p{seed}")
+        ledger.append(rows, [made.curve(seed, step) for step in range(3)], f"p{seed}", [made.attention(seed)])
     return folder
 
 
 @pytest.fixture(scope="module")
-def contents(sound: Path) -> tuple[list, list]:
-    """Its rows and curves."""
-    return read_runs(str(sound)).to_pylist(), read_curves(str(sound)).to_pylist()
+def contents(sound: Path) -> tuple[list, list, list]:
+    """Its rows, curves and attention."""
+    return tuple(read(str(sound)).to_pylist() for read in (read_runs, read_curves, read_attention))
 
 
 def change(path: Path, kind: str, place: int, count: int) -> None:
@@ -78,15 +78,15 @@ def intrude(folder: Path, other: Path, kind: str, number: int) -> None:
         Path(os.fsdecode(os.fsencode(folder) + b"/\xff\n.parquet")).write_bytes(b"PAR1")
 
 
-def tables_of(ledger: Ledger) -> tuple[pa.Table, pa.Table, dict[str, str], list[str]]:
+def tables_of(ledger: Ledger) -> tuple[pa.Table, pa.Table, pa.Table, dict[str, str], list[str]]:
     """What the ledger says, and of which files it warns."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        runs, curves, finished = ledger.runs(), ledger.curves(), ledger.finished()
+        runs, curves, attention, finished = ledger.runs(), ledger.curves(), ledger.attention(), ledger.finished()
     assert all(issubclass(each.category, LedgerWarning) for each in caught)
     messages = [str(each.message) for each in caught]
     assert all(message.isprintable() and message.encode() for message in messages)
-    return runs, curves, finished, [message.split(" left out: ")[0] for message in messages]
+    return runs, curves, attention, finished, [message.split(" left out: ")[0] for message in messages]
 
 
 DAMAGE = st.tuples(st.sampled_from(["flip", "cut", "hole", "lose", "add"]), st.integers(0, 1 << 20), st.integers(1, 40))
@@ -95,11 +95,11 @@ INTRUDERS = ["empty", "foreign", "same columns", "other table", "folder", "pipe"
 
 @settings(deadline=None, max_examples=40)
 @given(
-    damages=st.dictionaries(st.tuples(st.sampled_from(["runs", "curves"]), st.integers(0, 2)), DAMAGE, max_size=3),
-    intruders=st.lists(st.tuples(st.sampled_from(["runs", "curves"]), st.sampled_from(INTRUDERS)), max_size=3),
+    damages=st.dictionaries(st.tuples(st.sampled_from(list(TABLES)), st.integers(0, 2)), DAMAGE, max_size=3),
+    intruders=st.lists(st.tuples(st.sampled_from(list(TABLES)), st.sampled_from(INTRUDERS)), max_size=3),
 )
 def test_never_a_wrong_number_never_a_traceback_always_a_report(
-    sound: Path, contents: tuple[list, list], damages: dict, intruders: list
+    sound: Path, contents: tuple[list, list, list], damages: dict, intruders: list
 ) -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name) / "out"
@@ -118,11 +118,12 @@ def test_never_a_wrong_number_never_a_traceback_always_a_report(
             other = folder / ("curves" if table == "runs" else "runs")
             intrude(folder / table, sound / other.name, kind, number)
         ledger = Ledger(str(folder))
-        runs, curves, finished, reported = tables_of(ledger)
+        runs, curves, attention, finished, reported = tables_of(ledger)
         expected = [row for row in contents[0] if row["run_id"] not in lost_runs]
         assert runs.to_pylist() == expected
         assert finished == {row["run_id"]: row["status"] for row in expected}
         assert all(curve in contents[1] for curve in curves.to_pylist())
+        assert all(each in contents[2] for each in attention.to_pylist())
         assert hit <= set(reported)
         num_new = len({path for path in folder.rglob("*") if path.parent.name in TABLES} - there)
         assert len(reported) == len(hit) + num_new == len(ledger.damaged())
@@ -130,7 +131,7 @@ def test_never_a_wrong_number_never_a_traceback_always_a_report(
             warnings.simplefilter("always")
             assert len(ledger.compact()) == len(caught) == len(reported)
         assert sum(len(ledger.storage.names(f"quarantine/{table}")) for table in TABLES) == len(reported)
-        assert tables_of(Ledger(str(folder))) == (runs, curves, finished, [])
+        assert tables_of(Ledger(str(folder))) == (runs, curves, attention, finished, [])
 
 
 def test_every_single_bit_of_a_part_is_under_the_seal(made, ledger: Ledger) -> None:

@@ -14,7 +14,7 @@ def parts(ledger: Ledger, folder: str = "runs") -> list[str]:
 def test_large_parts_are_left_alone_while_all_their_rows_count(
     made, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ledger_compaction, "LARGE_ROWS", {"runs": 3, "curves": 3})
+    monkeypatch.setattr(ledger_compaction, "LARGE_ROWS", {"runs": 3, "curves": 3, "attention": 3})
     for seed in range(3):
         ledger.append([made.row(seed)], [made.curve(seed)], f"p{seed}")
     ledger.compact()
@@ -35,7 +35,7 @@ def test_of_two_copies_the_one_that_was_merged_last_stays(
     made, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What makes three compactions at once safe: all of them prefer the same copy, and it is never an older one."""
-    monkeypatch.setattr(ledger_compaction, "LARGE_ROWS", {"runs": 2, "curves": 2})
+    monkeypatch.setattr(ledger_compaction, "LARGE_ROWS", {"runs": 2, "curves": 2, "attention": 2})
     for seed in range(3):
         ledger.append([made.row(seed)], [], f"p{seed}")
     rows = ledger.runs()

@@ -13,7 +13,7 @@ from study.ledger import Ledger
 spec = importlib.util.spec_from_file_location("made", sys.argv[2])
 made = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(made)
-ledger_compaction.LARGE_ROWS = {"runs": 6, "curves": 10}
+ledger_compaction.LARGE_ROWS = {"runs": 6, "curves": 10, "attention": 10}
 warnings.simplefilter("error")
 me = int(sys.argv[3])
 ledger = Ledger(sys.argv[1])
