@@ -87,3 +87,12 @@ def nearest(size: str) -> str:
 
 def _head_width(width: int) -> int:
     return 64 if width >= _WIDE else 32
+
+
+def paper_trained_parameters(*, width: int, num_layers: int) -> int:
+    """The paper's count of trained parameters on CIFAR-10 (table 8: 106K, 190K, 300K for GPT-2 base, medium, large).
+
+    16 inputs, 10 classes, gain and bias of two norms per layer and 64 positions, without the biases of input and output
+    and without the last norm. The released code trains more: 48 inputs and all 1024 positions.
+    """
+    return 16 * width + 10 * width + 4 * width * num_layers + 64 * width

@@ -112,6 +112,10 @@ def test_analysis_sees_the_ledger_and_the_name_tables_only() -> None:
         "study.ledger_schema",
         "study.spec",
         "study.grids",
+        "study.grids.cells",
+        "study.grids.tables",
+        "study.grids.paper_settings",
+        "study.tuned",
         "study.errors",
         "study.storage",
     }

@@ -25,7 +25,7 @@ HOSTILE = "<img src=x onerror=alert(1)></script><script>alert('no data here')</s
 
 def run(task="bit-xor", *, accuracy=None, status="done", error=None, floor=0.5, **fields):
     """One row of runs, with the ledger's columns that are not the result left at plausible constants."""
-    spec = RunSpec(task=task, size="nano", **({"num_steps": 800, "eval_every_steps": 100} | fields))
+    spec = RunSpec(task=task, **({"size": "nano", "num_steps": 800, "eval_every_steps": 100} | fields))
     ended = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC) + timedelta(seconds=spec.seed)
     scores = {f"{split}_accuracy": accuracy for split in ("valid", "test", "train")}
     is_done = status == "done"

@@ -8,12 +8,13 @@ from transformers import BertConfig, GPT2Config, LlamaConfig, LongformerConfig, 
 
 from models import TRAIN_SETS, Group, Part
 from models.bodies import architecture
-from models.cost import cost, paper_trained_parameters
+from models.cost import cost
 from models.fpt import PackedFPT
 from models.groups import assign
 from models.heads import Heads
 from models.initialise import body_state, input_layer, output_layer
 from models.randomness import DropoutStreams
+from models.sizes import paper_trained_parameters
 from models.states import run_state
 
 WIDTH, LAYERS, HEADS, UNITS, TOKENS, BATCH = 32, 2, 4, 48, 5, 2
