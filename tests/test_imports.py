@@ -32,7 +32,7 @@ LIGHT = {
     "study.storage_local", "study.storage_objects", "study.processes", "study.lease", "study.driver_lock",
     "study.packing", "study.selection", "study.grids", "study.grids.quickstart", "study.grids.smoke",
     "study.grids.cells", "study.grids.variants", "study.grids.tables", "study.grids.paper_settings",
-    "study.grids.paper_models",
+    "study.grids.paper_models", "study.grids.paper_training", "study.grids.critique",
 }  # fmt: skip
 # Generators of measurements: no files, no trials.
 MEASURING = {
