@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from models import WHOLE_OF, Group
-from study.spec import RunSpec, canonical_json
+from study.spec import RunSpec
 
 # What the runs of a pack may differ in; everything else shapes the batched model or its batches.
 VARYING = frozenset(
@@ -18,6 +18,7 @@ VARYING = frozenset(
         "num_steps",
     }
 )  # fmt: skip
+_SHARED = tuple(field.name for field in dataclasses.fields(RunSpec) if field.name not in VARYING)
 _BODY = ("init", "body_seed")
 Device = Literal["cpu", "cuda"]
 MAX_SIZE: dict[Device, int] = {"cpu": 8, "cuda": 32}
@@ -90,7 +91,7 @@ def make_packs(
         footprints: what each run takes, by run id; without them neither memory nor length limits a pack.
         memory_bytes: of one trial: of its GPU, or its part of the host's; None where it is not known.
     """
-    same_key: dict[str, list[RunSpec]] = {}
+    same_key: dict[tuple, list[RunSpec]] = {}
     for run in runs:
         same_key.setdefault(_key(run, _BODY if device == "cpu" else ()), []).append(run)
     packs = []
@@ -148,9 +149,8 @@ def _cut(
     yield Pack(tuple(chunk))
 
 
-def _key(run: RunSpec, fixed: tuple[str, ...]) -> str:
-    """What runs of one pack agree on, as text."""
-    columns = run.as_columns()
+def _key(run: RunSpec, fixed: tuple[str, ...]) -> tuple:
+    """What runs of one pack agree on."""
     if run.has_checkpoint:
         fixed = (*fixed, "init")  # the shapes are the checkpoint's
-    return canonical_json({name: value for name, value in columns.items() if name not in VARYING or name in fixed})
+    return tuple(getattr(run, name) for name in (*_SHARED, *fixed))

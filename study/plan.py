@@ -6,12 +6,13 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from study import plan_tables
 from study.ledger import Ledger
 from study.ledger_schema import STATUSES
 from study.packing import MAX_SIZE, Device, make_packs, pack_bytes
 from study.plan_bodies import bodies_of, told
 from study.preflight import Priced
-from study.rates import MEASURED, hours
+from study.rates import MEASURED
 from study.reply import Reply, duration, quantity, table
 from study.spec import RunSpec
 
@@ -23,7 +24,7 @@ _TYPICAL_BYTES: dict[Device, float] = {"cpu": 4e9, "cuda": 80e9}
 def answer(
     grid: str, priced: Sequence[Priced], ledger: Ledger | None, unpriced: Sequence[tuple[RunSpec, str]] = ()
 ) -> Reply:
-    """Runs, packs, parameters, operations, memory, hours, bodies; with a ledger also what of it is done.
+    """Runs, packs, parameters, operations, memory, hours, bodies, tables; with a ledger also what of it is done.
 
     Args:
         grid: its name.
@@ -34,6 +35,7 @@ def answer(
     finished = ledger.finished() if ledger else {}
     todo = [each for each in priced if each.run.run_id not in finished]
     runs = [*(each.run for each in priced), *(run for run, _ in unpriced)]
+    of_tables = plan_tables.is_of_tables(grid)
     counts = Counter(finished.get(run.run_id, "missing") for run in runs)
     footprints = {each.run.run_id: each.footprint for each in todo}
     packs = {
@@ -50,7 +52,7 @@ def answer(
         "train_flops": sum(each.train_flops for each in todo),
         "eval_flops": sum(each.eval_flops for each in todo),
         "packs": {device: len(packs[device]) for device in packs},
-        "hours": {kind: _hours(todo, kind) for kind in _DEVICES},
+        "hours": {kind: plan_tables.device_hours(todo, kind) for kind in _DEVICES},
         "pack_memory_bytes": {
             device: max((pack_bytes(pack.runs, footprints[pack.runs[0].run_id]) for pack in packs[device]), default=0)
             for device in packs
@@ -58,14 +60,10 @@ def answer(
         "kinds": _kinds(priced),
         "bodies": bodies_of([each.run for each in todo], ledger),
         "unreachable": _unreachable(unpriced),
+        "tables": plan_tables.totals(priced, finished, list(_DEVICES)) if of_tables else [],
+        "each": plan_tables.each_run(priced, unpriced, finished, of_tables),
     }
     return Reply(document, _shown(document))
-
-
-def _hours(todo: Sequence[Priced], kind: str) -> tuple[float, float]:
-    """Shortest and longest device-hours at the achieved rates."""
-    parts = [hours(each.train_flops + each.eval_flops, kind, each.run.precision) for each in todo]
-    return sum(low for low, _ in parts), sum(high for _, high in parts)
 
 
 def _kinds(priced: Sequence[Priced]) -> list[dict[str, Any]]:
@@ -103,7 +101,7 @@ def _shown(document: Mapping[str, Any]) -> list:
         for k in document["kinds"]
     ]  # fmt: skip
     columns = ("task", "body", "train set", "runs", "tokens", "params", "trained", "FLOP training", "FLOP evaluation")
-    shown: list = [table(document["grid"], columns, kinds)]
+    shown: list = [table(document["grid"], columns, kinds), *plan_tables.shown(document["tables"])]
     counts = [f"{document[name]} {name}" for name in (*STATUSES, "missing") if name in document]
     shown.append(f"{document['runs']} runs: {', '.join(counts)}")
     for kind, device in _DEVICES.items():

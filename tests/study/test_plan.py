@@ -12,9 +12,12 @@ from models.bodies import architecture
 from study import plan
 from study.assemble import cost_of
 from study.grids import load_grid
+from study.grids.cells import Scale
+from study.grids.tables import table_runs
 from study.ledger import Ledger
 from study.packing import make_packs
 from study.preflight import resolve
+from study.selection import select
 from study.spec import RunSpec
 from study.spec_checks import ABSENT_GROUPS
 from tasks.catalogue import make_task
@@ -59,6 +62,28 @@ def test_runs_that_ended_cost_nothing_more(tmp_path: Path) -> None:
     counts = {name: document[name] for name in ("runs", "done", "failed", "diverged", "missing")}
     assert counts == {"runs": 4, "done": 1, "failed": 1, "diverged": 1, "missing": 1}
     assert document["train_flops"] == resolve(runs)[3].train_flops
+
+
+def test_totals_by_table_count_a_shared_run_in_each(tmp_path: Path) -> None:
+    runs = select(load_grid("paper-small"), where="task=bit-xor", seeds=1)
+    ledger = Ledger(str(tmp_path))
+    (fpt,) = select(runs, where="body=gpt2,init=language,train_set=fpt")
+    record(ledger, fpt, "done")
+    priced = resolve(runs)
+    document = plan.answer("paper-small", priced, ledger).document
+    tables = {entry["table"]: entry for entry in document["tables"]}
+    # FPT, a full transformer, and a full LSTM under two protocols; what is done costs nothing more.
+    assert (tables["T1"]["runs"], tables["T1"]["todo"], tables["T1"]["scale"]) == (4, 3, "small")
+    costs = {each.run.run_id: each for each in priced}
+    ids = [run.run_id for run in table_runs("T1", Scale.SMALL) if run.run_id in costs and run.run_id != fpt.run_id]
+    assert tables["T1"]["train_flops"] == pytest.approx(sum(costs[each].train_flops for each in ids))
+    low, high = tables["T1"]["hours"]["cpu core"]
+    assert 0 < low < high < document["hours"]["cpu core"][1]
+    listed = {each["run_id"]: each for each in document["each"]}
+    assert listed.keys() == {run.run_id for run in runs} and "T17" not in tables
+    assert listed[fpt.run_id]["status"] == "done" and {"T1", "T2", "T6", "T9", "T19"} <= {*listed[fpt.run_id]["tables"]}
+    assert sum(each["train_flops"] for each in listed.values()) > document["train_flops"]
+    assert plan.answer("quickstart", priced, None).document["tables"] == []
 
 
 def test_bodies_in_the_ledger_are_reused(tmp_path: Path) -> None:
