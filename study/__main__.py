@@ -21,6 +21,7 @@ _COMMANDS = {
     "run": "train what is missing of a grid; may be interrupted and repeated at any time",
     "status": "what of a grid is done, failed, diverged or missing",
     "report": "tables and figures of a ledger as one offline HTML page",
+    "search": "find settings for the variants of a task; `run --tuned` uses them",
     "pretrain": "make a body; `run` does it by itself where a grid needs it",
     "doctor": "what works on this machine, what is missing, how to mend it",
 }
@@ -81,7 +82,8 @@ def _parser() -> argparse.ArgumentParser:
         made[name].add_argument("grid", metavar="GRID", help="a name of `study list grids`, or path/file.py:function")
         made[name].add_argument("--where", metavar="CONDITIONS", help="only these runs: 'task=bit-xor|digits,seed=0'")
         made[name].add_argument("--seeds", metavar="N", type=int, help="only the seeds below N")
-    for name in ("run", "status", "report", "pretrain"):
+        made[name].add_argument("--tuned", action="store_true", help="with the settings that `study search` found")
+    for name in ("run", "status", "report", "search", "pretrain"):
         made[name].add_argument(
             "--out", required=True, metavar="URI", help="the ledger: a folder, or s3://, gs://, ..."
         )
@@ -90,7 +92,8 @@ def _parser() -> argparse.ArgumentParser:
     made["run"].add_argument(
         "--log-to", metavar="TRACKER", help="also copy results: tensorboard:DIR, wandb:PROJECT or mlflow:URI"
     )
-    for name in ("run", "pretrain"):
+    _add_search(made["search"])
+    for name in ("run", "search", "pretrain"):
         made[name].add_argument("--address", metavar="ADDRESS", help="a running Ray cluster; 'auto' finds it")
     made["report"].add_argument("--to", required=True, metavar="DIR", help="folder for index.html and the figures")
     made["pretrain"].add_argument(
@@ -106,6 +109,23 @@ def _parser() -> argparse.ArgumentParser:
         subparser.add_argument("--json", action="store_true", help="one JSON document as the last line of stdout")
         subparser.allow_abbrev = False
     return parser
+
+
+def _add_search(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("task", metavar="TASK", help="what is learned: a task of the grid")
+    parser.add_argument(
+        "--variant", metavar="NAME", action="append", help="fpt, full, frozen-random, ...; may be repeated"
+    )
+    parser.add_argument("--all-variants", action="store_true", help="every variant of the task in the grid")
+    parser.add_argument("--samples", metavar="N", type=int, required=True, help="proposals for each variant")
+    parser.add_argument("--sampler", default="tpe", help="tpe, random, qmc, gp or grid (default: %(default)s)")
+    parser.add_argument("--seeds", metavar="K", type=int, default=2, help="seeds of a proposal (default: %(default)s)")
+    parser.add_argument("--num-steps", metavar="N", type=int, help="steps of a proposal, instead of the grid's")
+    parser.add_argument(
+        "--set", metavar="NAME=DOMAIN", action="append", help="'lr=log:1e-5..1e-2', 'batch_size=4|8', 'dropout=fixed'"
+    )
+    parser.add_argument("--grid", default="tuning", help="whose runs are to use what is found (default: %(default)s)")
+    parser.add_argument("--where", metavar="CONDITIONS", help="only these runs of the grid: 'protocol=fixed'")
 
 
 def _answer(args: argparse.Namespace, command: list[str]) -> Reply:

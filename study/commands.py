@@ -11,6 +11,7 @@ from study.reply import DONE, SOME_FAILED, Reply
 
 if TYPE_CHECKING:
     from study.spec import RunSpec
+    from study.tuned import Applied
 
 
 def _list(args: argparse.Namespace, command: list[str]) -> Reply:
@@ -25,12 +26,12 @@ def _plan(args: argparse.Namespace, command: list[str]) -> Reply:
     from study.ledger import Ledger
 
     del command
-    runs = _runs(args)
+    runs, applied = _runs(args)
     ledger = Ledger(args.out) if args.out else None
     unreachable = preflight.unreachable(runs, with_weights=False)
     priced = preflight.resolve(run for run in runs if run.init not in unreachable)
     unpriced = [(run, unreachable[run.init]) for run in runs if run.init in unreachable]
-    return plan.answer(args.grid, priced, ledger, unpriced)
+    return _with_tuned(plan.answer(args.grid, priced, ledger, unpriced), applied)
 
 
 def _run(args: argparse.Namespace, command: list[str]) -> Reply:
@@ -39,7 +40,7 @@ def _run(args: argparse.Namespace, command: list[str]) -> Reply:
     from study.ledger import Ledger
 
     target = mirror.parse_target(args.log_to) if args.log_to is not None else None
-    runs = _runs(args)
+    runs, applied = _runs(args)
     with mirror.mirrored(target, args.out, runs):
         run_grid(
             runs,
@@ -48,8 +49,9 @@ def _run(args: argparse.Namespace, command: list[str]) -> Reply:
             retry_failed=args.retry_failed,
             grid_name=args.grid,
             command=shlex.join(command),
+            tuned=applied.tuned if applied else (),
         )
-    reply = status.answer(args.grid, runs, Ledger(args.out))
+    reply = _with_tuned(status.answer(args.grid, runs, Ledger(args.out)), applied)
     return Reply(reply.document, reply.shown, DONE if reply.document["all_done"] else SOME_FAILED)
 
 
@@ -58,7 +60,33 @@ def _status(args: argparse.Namespace, command: list[str]) -> Reply:
     from study.ledger import open_existing
 
     del command
-    return status.answer(args.grid, _runs(args), open_existing(args.out))
+    runs, applied = _runs(args)
+    return _with_tuned(status.answer(args.grid, runs, open_existing(args.out)), applied)
+
+
+def _search(args: argparse.Namespace, command: list[str]) -> Reply:
+    from study import search_reply
+    from study.errors import UserError
+    from study.grids import load_grid
+    from study.search_request import Request, plans
+    from study.selection import select
+
+    if args.all_variants == bool(args.variant):
+        raise UserError("name what to search for: --variant NAME, which may be repeated, or --all-variants")
+    request = Request(
+        args.task,
+        args.variant,
+        args.samples,
+        num_seeds=args.seeds,
+        sampler=args.sampler,
+        overrides=args.set or (),
+        num_steps=args.num_steps,
+    )
+    asked = plans(request, select(load_grid(args.grid), where=args.where))
+    from study.search import run_search  # ray, which what is refused above need not wait for
+
+    outcomes = run_search(asked, out=args.out, address=args.address, grid_name=args.grid, command=shlex.join(command))
+    return search_reply.answer(outcomes)
 
 
 def _report(args: argparse.Namespace, command: list[str]) -> Reply:
@@ -91,11 +119,31 @@ def _doctor(args: argparse.Namespace, command: list[str]) -> Reply:
     return doctor.answer()
 
 
-def _runs(args: argparse.Namespace) -> list[RunSpec]:
+def _runs(args: argparse.Namespace) -> tuple[list[RunSpec], Applied | None]:
+    """The runs that are asked for; with --tuned also which of them a search found a setting for."""
     from study.grids import load_grid
     from study.selection import select
 
-    return select(load_grid(args.grid), where=args.where, seeds=args.seeds)
+    runs = select(load_grid(args.grid), where=args.where, seeds=args.seeds)
+    if not args.tuned:
+        return runs, None
+    from study import tuned
+    from study.errors import UserError, place
+
+    if args.out is None:
+        raise UserError("--tuned needs --out, the ledger in which a search left its settings")
+    applied = tuned.apply(runs, tuned.read(args.out))
+    if not applied.tuned:
+        raise UserError(f"no run has a setting in '{place(args.out)}'; `study search TASK` finds them")
+    return applied.different, applied
+
+
+def _with_tuned(reply: Reply, applied: Applied | None) -> Reply:
+    if applied is None:
+        return reply
+    from study.tuned_reply import with_tuned
+
+    return with_tuned(reply, applied)
 
 
 COMMANDS: dict[str, Callable[[argparse.Namespace, list[str]], Reply]] = {
@@ -104,6 +152,7 @@ COMMANDS: dict[str, Callable[[argparse.Namespace, list[str]], Reply]] = {
     "run": _run,
     "status": _status,
     "report": _report,
+    "search": _search,
     "pretrain": _pretrain,
     "doctor": _doctor,
 }

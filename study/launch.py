@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -59,6 +59,7 @@ def run_grid(
     checkpoint_seconds: float | None = None,
     grid_name: str = "",
     command: str = "",
+    tuned: Collection[str] = (),
 ) -> LaunchSummary:
     """Train every run that has no row in the ledger yet.
 
@@ -69,6 +70,7 @@ def run_grid(
         retry_failed: also train the runs that failed before.
         checkpoint_seconds: between two states of a pack that takes longer than that; a minute by default.
         grid_name, command: what was asked for, kept in OUT/manifest/.
+        tuned: ids of the runs whose settings a search found, kept there too.
 
     Raises:
         UserError, ValueError: a task's argument, the ledger's place, damaged data, or another driver: nothing was run;
@@ -88,7 +90,7 @@ def run_grid(
         ledger.prepare()
         with sole_driver(ledger.storage):
             todo = _todo(todo, ledger, endings)  # a driver that has just ended may have done some
-            path, document = manifest(specs, grid_name=grid_name, command=command)
+            path, document = manifest(specs, grid_name=grid_name, command=command, tuned=tuned)
             ledger.storage.commit(path, document)
             _record_unreachable(ledger, todo, unreachable)
             if reachable := [spec for spec in todo if spec.run_id not in unreachable]:

@@ -7,7 +7,7 @@ import importlib.metadata
 import json
 import platform
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -53,8 +53,16 @@ def versions() -> dict[str, str]:
     return found
 
 
-def manifest(specs: Sequence[RunSpec], *, grid_name: str, command: str) -> tuple[str, bytes]:
-    """What was asked for, as a file of the ledger: its path, one for each different set of runs, and its JSON."""
+def manifest(
+    specs: Sequence[RunSpec], *, grid_name: str, command: str, tuned: Collection[str] = ()
+) -> tuple[str, bytes]:
+    """What was asked for, as a file of the ledger: its path, one for each different set of runs, and its JSON.
+
+    Args:
+        specs: the runs.
+        grid_name, command: as the user gave them.
+        tuned: ids of the runs whose settings a search found.
+    """
     ids = "\n".join(sorted(spec.run_id for spec in specs))
     document = {
         "grid": grid_name,
@@ -62,6 +70,7 @@ def manifest(specs: Sequence[RunSpec], *, grid_name: str, command: str) -> tuple
         "git_revision": git_revision(),
         "versions": versions(),
         "launched_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "tuned": sorted(tuned),
         "runs": [json.loads(spec.to_json()) | {"run_id": spec.run_id} for spec in specs],
     }
     name = hashlib.sha256(ids.encode()).hexdigest()[:16]

@@ -9,7 +9,7 @@ import tempfile
 import uuid
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from ray import tune
 from ray.exceptions import ActorUnavailableError, RayTaskError
@@ -19,7 +19,6 @@ from study.errors import UserError, one_line
 from study.interruption import Interruption
 from study.progress import Board, Part
 from study.retries import NODE_LOSS
-from study.trainable import Job, StudyTrial
 
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
@@ -85,9 +84,18 @@ class BoardCallback(tune.Callback):
             self._board.update(trial.config["number"], Part(**shown))
 
 
+class Work(Protocol):
+    """What all trials of one round share."""
+
+    @property
+    def work(self) -> Sequence[Any]:
+        """What each of them does, by its number."""
+        ...
+
+
 def fit(
-    trial: type[StudyTrial],
-    job: Job,
+    trial: type[tune.Trainable],
+    job: Work,
     *,
     cpus: Sequence[int] | None = None,
     gpus: Sequence[float] | None = None,
@@ -97,7 +105,8 @@ def fit(
     """Run a job's work in its order, as much at once as the cluster holds.
 
     Args:
-        trial: what runs it.
+        trial: what runs it; its configuration is a number, and every report has the fields of `progress.Part`,
+            `fatal` and `done`.
         job: what to do.
         cpus: of each trial; one by default.
         gpus: of each trial, parts of one too; none by default.

@@ -24,6 +24,7 @@ RAY = {
     "study.trainable",
     "study.trials",
     "study.search",
+    "study.search_trainable",
 }
 # Identity, storage and selection of runs: loaded by every command and by the analysis.
 LIGHT = {
@@ -32,12 +33,14 @@ LIGHT = {
     "study.storage_local", "study.storage_objects", "study.processes", "study.lease", "study.driver_lock",
     "study.packing", "study.selection", "study.grids", "study.grids.quickstart", "study.grids.smoke",
     "study.grids.cells", "study.grids.variants", "study.grids.tables", "study.grids.paper_settings",
-    "study.grids.paper_models", "study.grids.paper_training", "study.grids.critique",
+    "study.grids.paper_models", "study.grids.paper_training", "study.grids.critique", "study.grids.tuning",
+    "study.tuned", "study.search_space", "study.search_overrides", "study.search_rungs", "study.search_targets",
+    "study.search_rows",
 }  # fmt: skip
 # Generators of measurements: no files, no trials.
 MEASURING = {
     "study.training", "study.pretrain", "study.pretraining_model", "study.pretraining_steps", "study.assemble",
-    "study.batches", "study.optimiser", "study.measurements", "study.cached",
+    "study.batches", "study.optimiser", "study.measurements", "study.cached", "study.first_attention",
 }  # fmt: skip
 HEAVY = ("torch", "transformers", "ray", "pandas", "plotly", "optuna", "sklearn", "scipy", "rich")
 
@@ -118,6 +121,9 @@ def test_analysis_sees_the_ledger_and_the_name_tables_only() -> None:
         "study.tuned",
         "study.errors",
         "study.storage",
+        "study.search_rows",
+        "study.search_targets",
+        "study.tuned",
     }
     seen = {imported for name in of_package("analysis") for imported in IMPORTS[name]}
     assert {name for name in seen if name.partition(".")[0] in ("study", "tasks", "models")} <= allowed

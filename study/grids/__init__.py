@@ -24,6 +24,7 @@ _PLACE = "study.grids.tables"
 GRIDS = {
     "smoke": "study.grids.smoke:smoke",
     "quickstart": "study.grids.quickstart:quickstart",
+    "tuning": "study.grids.tuning:tuning",
     "all": f"{_PLACE}:everything",
     **{f"paper{end}": f"{_PLACE}:paper:{scale}" for end, scale in _SCALES.items()},
     **{f"critique{end}": f"{_PLACE}:table_grid:C1:{scale}" for end, scale in _SCALES.items()},
