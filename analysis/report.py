@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from analysis import background, bodies, document, load, page, pictures, sections
+from analysis import background, bodies, document, load, page, pictures, sections, tables_section
 from study.errors import UserError, one_line, place
 
 TITLE = "Frozen pretrained transformers"
@@ -19,6 +19,7 @@ PARTS: tuple[Callable[[sections.Tables], sections.Part | None], ...] = (
     sections.test_accuracy,
     sections.differences,
     sections.learning_curves,
+    tables_section.papers_tables,
     bodies.bodies,
     background.lacking,
     background.costs,
