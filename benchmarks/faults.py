@@ -44,6 +44,8 @@ _TARGETS = ("driver", "worker", "raylet")
 _CHECKPOINT_SECONDS = 0.3
 _PATIENCE_SECONDS = 90.0
 """Without a new row for so long the next kill comes all the same."""
+_LONGEST_PAUSE_SECONDS = 2.0
+"""Between the row that a kill waits for and the kill."""
 _TIMES = ("wall_seconds", "examples_per_second", "started_at", "ended_at", "attempt", "git_revision")
 
 
@@ -69,7 +71,8 @@ def drive(out: str, address: str, num_runs: int) -> None:
     from study.launch import run_grid
 
     summary = run_grid(grid(num_runs), out=out, address=address, checkpoint_seconds=_CHECKPOINT_SECONDS)
-    assert (summary.done, summary.missing) == (num_runs, 0), summary
+    errors = [row["error"] for row in Ledger(out).runs().to_pylist() if row["error"]]
+    assert (summary.done, summary.missing) == (num_runs, 0), f"{summary}: {errors}"
 
 
 def start(out: str, machines: Machines, num_runs: int) -> Driver:
@@ -97,15 +100,17 @@ def disturbed(out: str, machines: Machines, num_runs: int, kills: list[str], cha
     num_before = 0
     for number, target in enumerate(kills):
         wait_for_rows(out, driver, machines, number * num_runs // (len(kills) + 1))
-        time.sleep(chance.uniform(0.0, 2.0))
+        time.sleep(chance.uniform(0.0, pause(num_runs, num_before, time.monotonic() - started)))
         num_rows = len(Ledger(out).finished())
         assert num_rows >= num_before, "finished runs were lost"
         num_before = num_rows
         if target == "worker":
-            target = kill_worker(machines, chance)
+            target = kill_worker(driver, machines, chance)
         elif target == "raylet":
             machines.replace_second()
-        elif not driver.has_ended():
+        elif driver.has_ended():
+            target = "nobody"
+        else:
             driver.kill()
         done[target] += 1
         print(f"kill {number + 1}: {target}, {num_rows} of {num_runs} rows", file=sys.stderr, flush=True)
@@ -116,10 +121,17 @@ def disturbed(out: str, machines: Machines, num_runs: int, kills: list[str], cha
     return {"kills": dict(done), "seconds": seconds, "starts": driver.num_starts}
 
 
-def kill_worker(machines: Machines, chance: random.Random) -> str:
-    """SIGKILL for a worker, as soon as there is one; "nobody" where none came in time."""
+def pause(num_runs: int, num_rows: int, seconds: float) -> float:
+    """The longest pause before a kill, s: a tenth of what is left, so that no machine is too quick to be disturbed."""
+    if not num_rows:
+        return 0.0
+    return min(_LONGEST_PAUSE_SECONDS, 0.1 * seconds / num_rows * (num_runs - num_rows))
+
+
+def kill_worker(driver: Driver, machines: Machines, chance: random.Random) -> str:
+    """SIGKILL for a worker, as soon as there is one; "nobody" where none came in time or all is done."""
     until = time.monotonic() + _PATIENCE_SECONDS
-    while time.monotonic() < until:
+    while time.monotonic() < until and not driver.has_ended():
         if workers := sorted(machines.workers()):
             os.kill(chance.choice(workers), signal.SIGKILL)
             return "worker"

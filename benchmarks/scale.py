@@ -25,8 +25,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from processes import descendants
-
 from study.provenance import versions
 from study.spec import RunSpec
 
@@ -108,6 +106,8 @@ class Step:
 
 def timed(command: list[str], environment: Mapping[str, str]) -> Step:
     """Run a command, following the processor time of all its descendants."""
+    from processes import descendants  # not above: `study` loads this file for its grid, without this folder
+
     started = time.monotonic()
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, **environment})
     seconds: dict[int, float] = {}

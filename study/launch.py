@@ -157,6 +157,7 @@ def _run(launch: Launch, todo: Sequence[RunSpec]) -> int:
     """
     from study.body_store import has_body
     from study.capacity import capacity
+    from study.retries import is_no_fault
     from study.rounds import run_round
 
     # Asked once: between two rounds an autoscaling cluster may be without a GPU for a while.
@@ -167,6 +168,12 @@ def _run(launch: Launch, todo: Sequence[RunSpec]) -> int:
     ready = [pack for pack in packs if not _keys(launch, pack) & lacking.keys()]
     waiting = [pack for pack in packs if _keys(launch, pack) & lacking.keys()]
     errors = run_round(launch, list(lacking.values()), ready, offer) if lacking or ready else {}
+    for _ in range(_MAX_ROUNDS):
+        lost_bodies = [source for key, source in lacking.items() if is_no_fault(errors.get(key, ""))]
+        if not lost_bodies:
+            break
+        errors = {key: errors[key] for key in errors if key not in {source.key for source in lost_bodies}}
+        errors |= run_round(launch, lost_bodies, [], offer)
     launch = replace(launch, body_errors={key: errors[key] for key in lacking if key in errors})
     errors |= run_round(launch, [], waiting, offer) if waiting else {}
     num_packs = len(packs)

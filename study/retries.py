@@ -10,7 +10,9 @@ from study.spec import RunSpec
 
 NODE_LOSS = "the worker's machine went"
 """How the reason begins where a machine went, whatever ran on it."""
-_NO_FAULT = (NODE_LOSS, f"{StorageError.__name__}: ", f"{StorageFull.__name__}: ")
+EARLY_LOSS = "the worker died before it began"
+"""How the reason begins where a process died that had not begun with its work."""
+_NO_FAULT = (NODE_LOSS, EARLY_LOSS, f"{StorageError.__name__}: ", f"{StorageFull.__name__}: ")
 
 
 def adopted(todo: Sequence[RunSpec], unfinished: Mapping[str, Sequence[str]]) -> list[Pack]:
@@ -54,5 +56,6 @@ def again(packs: Sequence[Pack], finished: Collection[str], errors: Mapping[str,
 
 
 def is_no_fault(reason: str) -> bool:
-    """Whether a worker was lost with its machine, or could not reach the ledger: nothing that a run could cause."""
+    """Whether a worker was lost with its machine or before it began, or could not reach the ledger: nothing that a run
+    could cause."""
     return reason.startswith(_NO_FAULT)

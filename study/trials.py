@@ -18,7 +18,7 @@ from ray.tune.experiment import Trial
 from study.errors import UserError, one_line
 from study.interruption import Interruption
 from study.progress import Board, Part
-from study.retries import NODE_LOSS
+from study.retries import EARLY_LOSS, NODE_LOSS
 
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
@@ -56,13 +56,14 @@ class BoardCallback(tune.Callback):
 
     Attributes:
         errors: number of a trial -> the last error that it reported.
-        died: id of a trial that Tune gave up -> its number; a worker that dies at once leaves no report to say it.
+        died: id of a trial that Tune gave up -> its number, and how often it had failed; a worker that dies at once
+            leaves no report to say it.
     """
 
     def __init__(self, board: Board | None = None) -> None:
         self._board = board
         self.errors: dict[int, str] = {}
-        self.died: dict[str, int] = {}
+        self.died: dict[str, tuple[int, int]] = {}
 
     def __getstate__(self) -> dict[str, Any]:
         return {"_board": None, "errors": {}, "died": {}}
@@ -70,7 +71,7 @@ class BoardCallback(tune.Callback):
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """Ray's hook after the last failure of a trial."""
         del iteration, trials, info
-        self.died[trial.trial_id] = trial.config["number"]
+        self.died[trial.trial_id] = (trial.config["number"], trial.num_failures)
 
     def on_trial_result(
         self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
@@ -153,15 +154,21 @@ def fit(
         raise UserError(f"stopped, results cannot be written: {stopper.fatal}")
     for result in results:
         if result.error:
-            callback.errors[callback.died[Path(result.path).name]] = _explained(result.error)
+            number, num_failures = callback.died[Path(result.path).name]
+            callback.errors[number] = _explained(result.error, is_final=num_failures > max_failures)
     return callback.errors
 
 
-def _explained(error: Exception) -> str:
-    """What the worker raised, or how it died; without the traceback and the colours of its process."""
+def _explained(error: Exception, *, is_final: bool) -> str:
+    """What the worker raised, or how it died; without the traceback and the colours of its process.
+
+    Tune gives up at once, whatever it was allowed (`is_final` says that it was not), where a process dies between two
+    trials: the next one had not begun.
+    """
     if isinstance(error, RayTaskError):
         return f"{type(error.cause).__name__}: {error.cause}"
     is_gone = isinstance(error, ActorUnavailableError) or getattr(error, "preempted", False)
     # What Ray's core says of an actor whose node is dead; the error itself has no field for it.
     is_gone = is_gone or "node has died" in str(error)
-    return f"{NODE_LOSS if is_gone else 'the worker died'}: {one_line(_COLOUR.sub('', str(error)))}"
+    what = NODE_LOSS if is_gone else "the worker died" if is_final else EARLY_LOSS
+    return f"{what}: {one_line(_COLOUR.sub('', str(error)))}"

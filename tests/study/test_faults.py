@@ -66,6 +66,25 @@ def test_a_run_that_kills_its_worker_fails_alone_and_may_be_tried_again(ray_runt
     assert Ledger(out).runs().num_rows == 2
 
 
+class DyingBetweenTrial(StudyTrial):
+    """Is killed once, when its first trial is done and the next has not begun."""
+
+    def reset_config(self, new_config):
+        marker = Path(self._job.out, ".killed")
+        if not marker.exists():
+            marker.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().reset_config(new_config)
+
+
+@pytest.mark.ray
+def test_a_worker_that_is_killed_between_two_trials_costs_neither(ray_runtime, tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    monkeypatch.setattr(trainable, "StudyTrial", DyingBetweenTrial)
+    summary = launch.run_grid(grid(range(4), train_set="full"), out=str(out))
+    assert (out / ".killed").exists() and (summary.done, summary.failed, summary.missing) == (4, 0, 0)
+
+
 class Meeting:
     """Work that ends when two of its kind are done at the same time."""
 

@@ -7,10 +7,11 @@ from ray.exceptions import ActorUnavailableError, RayActorError
 
 from study.bodies import BodySource
 from study.capacity import Capacity, capacity_of
+from study.launch import _run
 from study.ledger import Ledger
 from study.packing import Footprint, Pack
 from study.recipes import recipe_for
-from study.retries import NODE_LOSS, adopted, again
+from study.retries import EARLY_LOSS, NODE_LOSS, adopted, again
 from study.rounds import Launch, gpus_of
 from study.spec import RunSpec
 from study.trials import _explained
@@ -50,6 +51,26 @@ def test_a_ledger_that_a_worker_could_not_reach_is_no_fault_of_its_runs() -> Non
     assert seeds(again([pack], set(), errors)) == [[0, 1, 2, 3]]
 
 
+def test_bodies_whose_machine_went_are_made_before_what_needs_them(tmp_path, monkeypatch) -> None:
+    need = [
+        dataclasses.replace(run, init=init, body_seed=0) for run, init in zip(RUNS, ("language", "dyck"), strict=False)
+    ]
+    sources = {run.run_id: BodySource(run.init, recipe_for(run.init, body="gpt2", size="nano"), None) for run in need}
+    lost, bad = (sources[run.run_id].key for run in need)
+    rounds, ledger = [], Ledger(str(tmp_path))
+
+    def run_round(launch: Launch, bodies, packs, offer) -> dict[str, str]:
+        rounds.append(([source.key for source in bodies], seeds(packs), launch.body_errors))
+        return {lost: f"{EARLY_LOSS}: SIGKILL", bad: "ValueError: no text"} if len(rounds) == 1 else {}
+
+    monkeypatch.setattr("study.rounds.run_round", run_round)
+    monkeypatch.setattr("study.capacity.capacity", lambda: Capacity("cpu", 2, 2, 1e12, None))
+    monkeypatch.setattr("study.launch._lost", lambda *_: [])
+    _run(Launch(ledger, flops=dict.fromkeys(sources, 1.0), sources=sources), need)
+    assert rounds[:2] == [([lost, bad], [], {}), ([lost], [], {})]
+    assert rounds[2][2] == {bad: "ValueError: no text"} and len(rounds) == 3
+
+
 def test_packs_with_a_state_are_made_again() -> None:
     ids = [run.run_id for run in RUNS]
     unfinished = {"a": [ids[6], ids[2]], "b": ids[2:4], "c": [ids[3], "0" * 16], "d": [ids[7]], "e": []}
@@ -79,6 +100,6 @@ def test_gpus_of_a_trial_follow_what_it_takes(tmp_path) -> None:
 def test_a_machine_that_went_is_told_from_a_worker_that_died() -> None:
     went = [ActorUnavailableError("no answer", None), RayActorError("ab", "It was taken.", False, True)]
     went.append(RayActorError("ab", "The actor died because its node has died. Node Id: 5f"))
-    assert all(_explained(error).startswith(NODE_LOSS) for error in went)
+    assert all(_explained(error, is_final=True).startswith(NODE_LOSS) for error in went)
     died = RayActorError("ab", "The actor died unexpectedly:\n \x1b[36mray::Trial\x1b[39m was killed")
-    assert _explained(died) == "the worker died: The actor died unexpectedly: ray::Trial was killed"
+    assert _explained(died, is_final=True) == "the worker died: The actor died unexpectedly: ray::Trial was killed"
