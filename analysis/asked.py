@@ -15,23 +15,29 @@ from study.storage import Storage
 _SCHEMA = pa.schema([RUNS.field("run_id"), *SPEC_COLUMNS])
 
 
-def lacking(storage: Storage, have: set[str]) -> tuple[pd.DataFrame, list[str]]:
-    """Runs that a launch asked for and that have no row.
+def lacking(storage: Storage, have: set[str]) -> tuple[pd.DataFrame, set[str], list[str]]:
+    """Runs that a launch asked for and that have no row, and runs whose settings a search found.
 
     Args:
         storage: of the ledger.
         have: run ids that have a row.
 
     Returns:
-        A frame with run_id and the columns of a run's specification, and one line for each manifest that cannot be
-        read, or that another version of the program wrote.
+        A frame with run_id and the columns of a run's specification; the ids of tuned runs, those excepted that some
+        launch asked for as specified; and one line for each manifest that cannot be read, or that another version of
+        the program wrote.
     """
     rows: dict[str, dict] = {}
+    tuned: set[str] = set()
+    as_specified: set[str] = set()
     problems = []
     names = storage.names("manifest")
     for name in names:
         try:
-            runs = json.loads(storage.read(f"manifest/{name}"))["runs"]
+            document = json.loads(storage.read(f"manifest/{name}"))
+            runs, found = document["runs"], set(document.get("tuned", ()))
+            tuned |= found
+            as_specified |= {run["run_id"] for run in runs} - found
             wanted = [run for run in runs if run["run_id"] not in have]
             specs = [RunSpec.from_json(json.dumps(_without(run, "run_id"))) for run in wanted]
         except UserError as error:
@@ -42,7 +48,8 @@ def lacking(storage: Storage, have: set[str]) -> tuple[pd.DataFrame, list[str]]:
             rows |= {spec.run_id: {"run_id": spec.run_id, **spec.as_columns()} for spec in specs}
     if not names:
         problems.append("no manifest: which runs were asked for, and so which are missing, is not known")
-    return pa.Table.from_pylist(list(rows.values()), schema=_SCHEMA).to_pandas(), problems
+    missing = pa.Table.from_pylist(list(rows.values()), schema=_SCHEMA).to_pandas()
+    return missing, tuned - as_specified, problems
 
 
 def _without(run: dict, name: str) -> dict:

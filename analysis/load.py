@@ -28,11 +28,12 @@ class Frames:
 
     Attributes:
         source: where it was read from.
-        runs: one row per finished run, the ledger's columns (docs/columns.md) and `setting`, which names what
-            else differs between runs of one (task, train set, init) cell; "" where nothing does.
+        runs: one row per finished run, the ledger's columns (docs/columns.md), `tuning` ("tuned" where a search found
+            the settings, else "as specified"), and `setting`, which names what else differs between runs of one
+            (task, train set, init) cell; "" where nothing does.
         curves: one row per evaluation of those runs.
         missing: one row per run that a launch asked for and that has no row: run_id, the columns of its
-            specification, and `setting`.
+            specification, `tuning` and `setting`.
         problems: one line for each part of the ledger that could not be read and is left out.
     """
 
@@ -73,7 +74,9 @@ def load(uri: str) -> Frames:
         why = f" ({problems[0]})" if problems else ""
         raise UserError(f"{uri}: the ledger has no readable run{why}; run a grid with --out {uri} first")
     frame = runs.to_pandas()
-    missing, unread = asked.lacking(ledger.open_existing(uri).storage, set(frame["run_id"]))
+    missing, tuned, unread = asked.lacking(ledger.open_existing(uri).storage, set(frame["run_id"]))
+    for part in (frame, missing):
+        part["tuning"] = part["run_id"].isin(tuned).map({True: settings.TUNED, False: settings.AS_SPECIFIED})
     both = settings.settings(pd.concat([frame[missing.columns], missing], ignore_index=True))
     frame["setting"], missing["setting"] = both[: len(frame)], both[len(frame) :].to_numpy()
     return Frames(uri, frame, curves.to_pandas(), missing, (*problems, *unread))

@@ -7,11 +7,14 @@ import dataclasses
 import pandas as pd
 
 from study.spec import RunSpec
+from study.tuned import TUNABLE
 
 CELL: tuple[str, str, str] = ("task", "train_set", "init")
 """The three axes that the general figures compare; runs of a cell differ in their seeds."""
 USUAL = "usual"
 """The setting of runs that differ in nothing from what is usual, in a ledger that has others too."""
+TUNED, AS_SPECIFIED = "tuned", "as specified"
+"""Where the optimisation settings of a run come from: a search, or its grid."""
 _REPLICATION = ("seed", "body_seed")
 _ALWAYS_NAMED = ("protocol", "body", "size")
 # Where several columns differ inside a cell, the earlier ones name the setting.
@@ -25,11 +28,21 @@ def settings(runs: pd.DataFrame) -> pd.Series:
     comparable; one that varies inside a cell (two bodies, a sweep) does, so different things are never averaged.
     Protocol, body and size are named wherever they vary; of any other column the value that most runs of the same
     task, train set, protocol, body and size have goes without saying, so that a sweep at the edge of a study leaves
-    the names of all its other runs alone.
+    the names of all its other runs alone. What a search set differs from cell to cell, and is one setting: "tuned".
 
     Args:
-        runs: at least the columns of a run's specification.
+        runs: at least the columns of a run's specification, and `tuning` where any of them is tuned.
     """
+    is_tuned = runs["tuning"] == TUNED if "tuning" in runs else pd.Series(False, index=runs.index)
+    if not is_tuned.any():
+        return _named(runs)
+    searched = _named(runs[is_tuned].assign(**dict.fromkeys(TUNABLE, "searched")))
+    searched = searched.where(searched.isin(["", USUAL]), TUNED + ", " + searched).replace(["", USUAL], TUNED)
+    specified = _named(runs[~is_tuned]).replace("", AS_SPECIFIED)
+    return pd.concat([specified, searched]).reindex(runs.index)
+
+
+def _named(runs: pd.DataFrame) -> pd.Series:
     columns = _varying(runs)
     context = ["task", "train_set", *(name for name in columns if name in _ALWAYS_NAMED)]
     texts = pd.Series("", index=runs.index)
