@@ -36,6 +36,7 @@ LIGHT = {
     "study.grids.paper_models", "study.grids.paper_training", "study.grids.critique", "study.grids.tuning",
     "study.tuned", "study.search_space", "study.search_overrides", "study.search_rungs", "study.search_targets",
     "study.search_rows",
+    "study.grids.scaling", "study.grids.scaling_settings",
 }  # fmt: skip
 # Generators of measurements: no files, no trials.
 MEASURING = {
@@ -123,7 +124,6 @@ def test_analysis_sees_the_ledger_and_the_name_tables_only() -> None:
         "study.storage",
         "study.search_rows",
         "study.search_targets",
-        "study.tuned",
     }
     seen = {imported for name in of_package("analysis") for imported in IMPORTS[name]}
     assert {name for name in seen if name.partition(".")[0] in ("study", "tasks", "models")} <= allowed

@@ -20,6 +20,8 @@ from study.spec import RunSpec
 _TABLES = tuple(number for number in range(1, 22) if number != 15)
 _SCALES = {"": "full", "-small": "small"}
 _PLACE = "study.grids.tables"
+_LADDERS = "study.grids.scaling:ladder"
+_AXES = ("size", "depth", "width", "trained", "data", "compute")
 # "module:function" that returns the runs, or "module:function:argument:..." of one that returns such a function.
 GRIDS = {
     "smoke": "study.grids.smoke:smoke",
@@ -30,6 +32,8 @@ GRIDS = {
     **{f"critique{end}": f"{_PLACE}:table_grid:C1:{scale}" for end, scale in _SCALES.items()},
     **{f"attention{end}": f"{_PLACE}:table_grid:attention:{scale}" for end, scale in _SCALES.items()},
     **{f"table-{n}{end}": f"{_PLACE}:table_grid:T{n}:{scale}" for end, scale in _SCALES.items() for n in _TABLES},
+    **{f"scaling{end}": f"{_LADDERS}:all:{scale}" for end, scale in _SCALES.items()},
+    **{f"scaling-{each}{end}": f"{_LADDERS}:{each}:{scale}" for end, scale in _SCALES.items() for each in _AXES},
 }
 
 # What a mistake in a user's file raises; it is told with its line, not as our traceback.

@@ -21,7 +21,7 @@ from study.spec import canonical_json
 GOLDEN = Path(__file__).parent
 COLUMNS = GOLDEN.parents[1] / "docs" / "columns.md"
 # Each is all runs of grids that are pinned themselves; a test says which.
-UNIONS = ("all", "paper", "paper-small")
+UNIONS = ("all", "paper", "paper-small", "scaling", "scaling-small")
 
 
 def grid_text(name: str) -> str:

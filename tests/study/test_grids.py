@@ -57,6 +57,9 @@ def test_unions_are_the_grids_that_are_pinned() -> None:
     for union, end in scales.items():
         parts = [name for name in GRIDS if re.fullmatch(rf"(table-\d+|attention){end}", name)]
         assert ids(union) == set().union(*map(ids, parts)) and len(parts) == 21
+    for end in scales.values():
+        parts = [name for name in GRIDS if re.fullmatch(rf"scaling-(size|depth|width|trained|data|compute){end}", name)]
+        assert ids(f"scaling{end}") == set().union(*map(ids, parts)) and len(parts) == 6
     assert ids("all") == set().union(*map(ids, ("paper", "paper-small", "critique", "critique-small")))
 
 
