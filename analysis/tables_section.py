@@ -90,16 +90,20 @@ def _fold(name: str, rows: pd.DataFrame, scale: Scale, tuning: str) -> str:
     table = TABLES[name]
     num_cells = len({(cell.row, cell.column) for cell in cells(name, scale)})
     num_here = len(rows[["row", "column"]].drop_duplicates())
-    num_outside = int((rows["differs"] == tables.OUTSIDE).sum())
+    num_outside, num_inside = (int((rows["differs"] == where).sum()) for where in (tables.OUTSIDE, tables.INSIDE))
     title = f"{name} · {table.title} · {num_here} of {num_cells} cells"
-    title += f", published outside the interval in {num_outside}" if num_outside else ""
+    if scale is Scale.FULL and num_outside:
+        title += f", published outside the interval in {num_outside} of {num_outside + num_inside}"
     title += f", {tuning}" if tuning != tables.AS_SPECIFIED else ""
     tags = [
         Tags(task=row.task, scale=str(scale), **({} if row.protocol == _BOTH else {"protocol": row.protocol}))
         for row in rows.itertuples()
     ]
     caption = f"{table.title} ({table.source}), scale {scale}, learning rates {tuning}"
-    made = page.table(_lines(rows), columns=_HEADS, caption=caption, num_keys=2, tags=tags)
+    # Of other sizes a published number is neither right nor wrong.
+    last = None if scale is Scale.FULL else -1
+    lines = [line[:last] for line in _lines(rows)]
+    made = page.table(lines, columns=_HEADS[:last], caption=caption, num_keys=2, tags=tags)
     return page.tagged(page.fold(title, made + page.bullets(_notes(rows))), task=rows["task"].dropna().unique())
 
 
@@ -124,7 +128,9 @@ def _lines(rows: pd.DataFrame) -> list[list[object]]:
 def _number(metric: str, value: float) -> str:
     if metric in (Metric.NUM_PARAMS_TOTAL, Metric.NUM_PARAMS_TRAINED, Metric.STEPS_TO_CONVERGENCE):
         return f"{value:,.0f}"
-    return f"{value:.3g}x" if metric in (Metric.SPEEDUP, Metric.EPOCH_SPEEDUP) else f"{value:.1f}"
+    if metric in (Metric.SPEEDUP, Metric.EPOCH_SPEEDUP):
+        return f"{value:,.0f}x" if value >= 100 else f"{value:.2g}x"
+    return f"{value:.1f}"
 
 
 def _published(row: dict) -> str | None:
