@@ -98,7 +98,7 @@ def draw(cells: pd.DataFrame, *, columns: int = 4) -> go.Figure:
             shape.figure.add_vrect(x0=i - 0.5, x1=i + 0.5, fillcolor=style.SHADE, line_width=0, layer="below", **where)
         shape.figure.update_xaxes(
             tickvals=list(range(len(train_sets))),
-            ticktext=[style.label(name) for name in train_sets],
+            ticktext=[style.label(style.train_set_text(name)) for name in train_sets],
             range=[-0.55, len(train_sets) - 0.45],
             **where,
         )

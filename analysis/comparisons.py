@@ -128,7 +128,7 @@ def draw(rows: pd.DataFrame, *, columns: int = 2) -> go.Figure:
         shape.figure.add_vline(x=0, line={"color": style.NEUTRAL, "width": 1}, **where)
         shape.figure.update_yaxes(
             tickvals=list(range(len(places))),
-            ticktext=[style.label(f"{task} · {train_set}") for task, train_set in places],
+            ticktext=[style.label(f"{task} · {style.train_set_text(train_set)}") for task, train_set in places],
             range=[len(places) - 0.5, -0.5],
             showgrid=True,
             showticklabels=column == 1,

@@ -7,6 +7,8 @@ import plotly.graph_objects as go
 
 from analysis import load, panels, style
 
+MOST_POINTS = 60
+"""Points of a curve that is drawn: a panel is some 300 pixels wide."""
 BAND_TEXT = "lowest to highest seed at that step"
 _COLUMNS = ["setting", *load.CELL, "status", "seed", "step", "accuracy", "low", "high", "num_seeds", "chance", "floor"]
 
@@ -37,6 +39,15 @@ def table(frames: load.Frames) -> pd.DataFrame:
     return pd.concat([part.astype(object) for part in tables if len(part)] or tables, ignore_index=True)[_COLUMNS]
 
 
+def thinned(curves: pd.DataFrame, most: int = MOST_POINTS) -> pd.DataFrame:
+    """Rows of `table` with about `most` evenly spaced points of each curve at most, its last one among them."""
+    key = [*load.CELL, "status", "seed"]
+    grouped = curves.sort_values("step", kind="stable").groupby(key, dropna=False, sort=False)["step"]
+    place, number = grouped.cumcount(), grouped.transform("size").astype(int)
+    is_kept = (number <= most) | (place == number - 1) | (place * most // number != (place - 1) * most // number)
+    return curves[is_kept.reindex(curves.index)]
+
+
 def draw(curves: pd.DataFrame, *, columns: int = 3) -> go.Figure:
     """A panel per task and train set: mean over seeds, range over seeds as a band, diverged runs as thin lines.
 
@@ -49,7 +60,7 @@ def draw(curves: pd.DataFrame, *, columns: int = 3) -> go.Figure:
     present = set(curves[["task", "train_set"]].itertuples(index=False, name=None))
     pairs = [(task, train_set) for task in tasks for train_set in train_sets if (task, train_set) in present]
     shape = panels.grid(
-        [f"{task} · {train_set}" for task, train_set in pairs],
+        [f"{task} · {style.train_set_text(train_set)}" for task, train_set in pairs],
         columns=min(columns, len(train_sets)),
         panel_height=210,
         x_title="gradient steps",

@@ -9,16 +9,16 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from analysis import background, bodies, document, load, page, pictures, sections, tables_section
+from analysis import background, bodies, document, general, load, page, pictures, sections, tables_section
 from study.errors import UserError, one_line, place
 
 TITLE = "Frozen pretrained transformers"
 QUESTION = "Does language pretraining help a frozen transformer on other modalities?"
 PARTS: tuple[Callable[[sections.Tables], sections.Part | None], ...] = (
     sections.answer,
-    sections.test_accuracy,
-    sections.differences,
-    sections.learning_curves,
+    general.test_accuracy,
+    general.differences,
+    general.learning_curves,
     tables_section.papers_tables,
     bodies.bodies,
     background.lacking,
@@ -53,6 +53,8 @@ def write_report(out: str, to: str, command: list[str]) -> Path:
         with tempfile.TemporaryDirectory(prefix=".report-", dir=target) as made:
             figures = Path(made) / _FIGURES
             figures.mkdir()
+            for name, content in (file for part in parts for file in part.files.items()):
+                (figures / name).write_text(content, encoding="utf-8")
             notices = pictures.save(drawn, figures, command=data.command)
             document = _document(data, parts, notices)
             (Path(made) / _INDEX).write_text(document, encoding="utf-8")

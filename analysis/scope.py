@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import pandas as pd
+
+from analysis.page import Tags
+
 FULL, SMALL = "full", "small"
 SCALES = (FULL, SMALL)
 FULL_SIZES = ("base", "medium", "large", "xl")
@@ -16,3 +20,16 @@ def scale_of(size: str | None) -> str:
             that its maker gave it and is no scaled-down one of ours.
     """
     return FULL if size is None or size in FULL_SIZES else SMALL
+
+
+def tags_of(runs: pd.DataFrame) -> Tags:
+    """What some runs are about, for a block or a row of the page.
+
+    Args:
+        runs: the columns task, protocol and size.
+    """
+    return {
+        "task": sorted(runs["task"].unique()),
+        "protocol": sorted(runs["protocol"].unique()),
+        "scale": sorted({scale_of(None if pd.isna(size) else size) for size in runs["size"].unique()}),
+    }

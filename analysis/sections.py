@@ -1,25 +1,29 @@
-"""The sections that show results: a function from the tables to a part of the page, with its pictures."""
+"""What every section of the report starts from, and the first one: the answer in sentences."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import pandas as pd
 
-from analysis import accuracy, body_cards, comparisons, curves, load, page, summary
+from analysis import accuracy, body_cards, comparisons, curves, load, page, scope, settings, summary
 from analysis.page import Section
 from analysis.pictures import Picture
-from analysis.style import percent, points
 
-MOST_SETTINGS = 12
-"""Settings that are drawn; a ledger of more is for the tables and for a report of a part of it."""
-_WIDE, _MEDIUM = 900, 560  # CSS pixels of room from which figures take their wide and their medium form
+MOST_SETTINGS, OPEN_SETTINGS = 8, 3
+"""Settings that the general sections draw, and how many of them are not folded; of the others tables and CSV tell."""
+_MOST_SENTENCES = 12
 
 
 @dataclass(frozen=True)
 class Tables:
-    """The tables that several sections share, made once."""
+    """The tables that several sections share, made once.
+
+    Attributes:
+        curves: of the settings that are drawn.
+    """
 
     frames: load.Frames
     cells: pd.DataFrame
@@ -28,205 +32,86 @@ class Tables:
     bodies: body_cards.Bodies
     command: str
 
-    @property
+    @cached_property
     def settings(self) -> list[str]:
-        """Settings that are drawn."""
-        return self.frames.settings[:MOST_SETTINGS]
+        """Settings that are drawn: those with something to compare first, then by number of runs."""
+        return drawn_settings(self.frames)
+
+    @cached_property
+    def tags(self) -> dict[str, page.Tags]:
+        """What the runs of each drawn setting are about."""
+        runs = self.frames.runs
+        return {name: scope.tags_of(runs[runs["setting"] == name]) for name in self.settings}
 
 
 def tables(frames: load.Frames, *, command: str) -> Tables:
     """Estimate everything the report shows."""
+    runs = frames.runs[frames.runs["setting"].isin(drawn_settings(frames))]
     return Tables(
         frames,
         cells=accuracy.table(frames),
         comparisons=comparisons.table(frames),
-        curves=curves.table(frames),
+        curves=curves.table(replace(frames, runs=runs)),
         bodies=body_cards.read(frames),
         command=command,
     )
 
 
+def drawn_settings(frames: load.Frames) -> list[str]:
+    """The settings most worth drawing, see `settings.ranked`; alphabetical where all of them are drawn."""
+    chosen = settings.ranked(frames.runs)[:MOST_SETTINGS]
+    return chosen if len(frames.settings) > MOST_SETTINGS else sorted(chosen)
+
+
 @dataclass(frozen=True)
 class Part:
-    """A section with the pictures in it."""
+    """A section with the pictures in it.
+
+    Attributes:
+        files: further files for the folder of figures, by name.
+    """
 
     section: Section
     pictures: tuple[Picture, ...] = ()
+    files: Mapping[str, str] = field(default_factory=dict)
 
 
 def answer(data: Tables) -> Part:
     """The question's answer in sentences."""
-    body = ""
-    for setting in data.settings:
-        told = summary.summarise(_of(data.cells, setting), _of(data.comparisons, setting))
-        body += _setting_heading(setting) + page.paragraph(told.answer, kind="answer")
-        body += page.heading("Decided") + page.bullets(told.decided) if told.decided else ""
+
+    def sentences(setting: str) -> str:
+        cells, rows = (table[table["setting"] == setting] for table in (data.cells, data.comparisons))
+        told = summary.summarise(cells, rows)
+        body = page.paragraph(told.answer, kind="answer")
+        shown, more = told.decided[:_MOST_SENTENCES], told.decided[_MOST_SENTENCES:]
+        body += page.heading("Decided") + page.bullets(shown) if shown else ""
+        body += page.fold(f"Decided too: {summary.count(len(more), 'comparison')}", page.bullets(more)) if more else ""
         body += page.bullets(told.trivial)
         if told.undecided:
             title = f"Undecided: {summary.count(len(told.undecided), 'comparison')}"
             body += page.fold(title, page.bullets(told.undecided))
+        return body
+
     note = (
         "A comparison is decided when its 95 % interval excludes zero. Intervals speak about seeds, not about other "
         "tasks, sizes or learning rates."
     )
-    return Part(Section("summary", "What the numbers say", body + page.paragraph(note)))
+    body = by_setting(data, sentences) + page.paragraph(note)
+    return Part(Section("summary", "What the numbers say", body))
 
 
-def test_accuracy(data: Tables) -> Part:
-    """Accuracy by task, init and train set: figure and table."""
-
-    def picture(setting: str, name: str) -> Picture | None:
-        cells = _of(data.cells, setting)
-        caption = (
-            "Test accuracy at the step of best validation accuracy. Large mark: mean over seeds; bar: "
-            f"{accuracy.INTERVAL_TEXT}, which may reach beyond 0 and 100 %; small marks: single seeds; n = "
-            f"{_range(cells['num_seeds'])}. A mark without a bar is one seed. Diverged, failed and missing runs are "
-            "counted in the figure and take no part in means."
-        )
-        wide = ((_WIDE, 4), (_MEDIUM, 2), (0, 1))
-        drawn = tuple((width, accuracy.draw(cells, columns=columns)) for width, columns in wide)
-        return Picture(name, caption, _alt("test accuracy", cells), cells.drop(columns="setting"), drawn)
-
-    def numbers(setting: str) -> str:
-        cells = _of(data.cells, setting)
-        inits = load.order("init", cells["init"])
-        rows = [
-            [task, train_set, *(_cell_text(group, init) for init in inits), _level(group, "floor")]
-            for (task, train_set), group in cells.groupby(["task", "train_set"], sort=False)
-        ]
-        caption = "Test accuracy: mean over seeds [95 % t interval] (number of seeds)"
-        return page.table(
-            rows, columns=["task", "train set", *inits, "best trivial predictor"], caption=caption, num_keys=2
-        )
-
-    return _drawn(data, "accuracy", "Accuracy by task, initialisation and train set", picture, numbers)
-
-
-def differences(data: Tables) -> Part:
-    """Paired differences between inits: forest plot and table."""
-
-    def picture(setting: str, name: str) -> Picture | None:
-        rows = _of(data.comparisons, setting)
-        if rows["difference"].isna().all():
-            return None
-        verdicts = "; ".join(f"{name}: {text}" for name, text in comparisons.VERDICTS.items())
-        caption = (
-            f"Difference in test accuracy between two initialisations. Mark: mean over seeds; bar: "
-            f"{comparisons.INTERVAL_TEXT}; n = {_range(rows['num_seeds'])}. Coloured as the initialisation that is "
-            f"ahead where decided, grey where not. {verdicts}."
-        )
-        drawn = ((_WIDE, comparisons.draw(rows, columns=2)), (0, comparisons.draw(rows, columns=1)))
-        return Picture(name, caption, _alt("paired differences", rows), rows.drop(columns="setting"), drawn)
-
-    def numbers(setting: str) -> str:
-        rows = _of(data.comparisons, setting)
-        if rows.empty:
-            return page.paragraph("No two initialisations to compare.")
-        body = [
-            [
-                f"{row.a} − {row.b}",
-                row.task,
-                row.train_set,
-                _difference_text(row),
-                _p(row.p_value),
-                _p(row.p_holm),
-                row.num_seeds,
-                row.verdict,
-            ]
-            for row in rows.itertuples()
-        ]
-        columns = ["difference", "task", "train set", "points [95 % interval]", "p", "p (Holm)", "seeds", "verdict"]
-        return page.table(body, columns=columns, caption="Paired differences of test accuracy", num_keys=3)
-
-    return _drawn(data, "comparisons", "Which initialisation is better", picture, numbers)
-
-
-def learning_curves(data: Tables) -> Part:
-    """Validation accuracy against steps."""
-
-    def picture(setting: str, name: str) -> Picture | None:
-        rows = _of(data.curves, setting)
-        if rows.empty:
-            return None
-        caption = (
-            "Validation accuracy while training. Line: mean over done seeds; band: "
-            f"{curves.BAND_TEXT} (a range, not a confidence interval); n = {_range(rows['num_seeds'])}. Thin lines "
-            "with a cross: runs that diverged. The vertical axis differs between tasks."
-        )
-        drawn = tuple(
-            (width, curves.draw(rows, columns=columns)) for width, columns in ((_WIDE, 3), (_MEDIUM, 2), (0, 1))
-        )
-        return Picture(name, caption, _alt("validation accuracy by step", rows), rows.drop(columns="setting"), drawn)
-
-    return _drawn(data, "curves", "Learning curves", picture, lambda _: "")
-
-
-def _drawn(
-    data: Tables,
-    key: str,
-    title: str,
-    picture: Callable[[str, str], Picture | None],
-    numbers: Callable[[str], str],
-) -> Part:
-    """A section with a figure and a table for every setting."""
-    body, pictures = "", []
+def by_setting(data: Tables, content: Callable[[str], str]) -> str:
+    """HTML of every drawn setting under its name, the later ones folded, and how many are not drawn."""
+    body = ""
     for i, setting in enumerate(data.settings):
-        body += _setting_heading(setting)
-        drawn = picture(setting, f"{key}-{i + 1}" if i else key)
-        if drawn is not None:
-            pictures.append(drawn)
-            body += page.figure(drawn, command=data.command)
-        table = numbers(setting)
-        body += page.fold("The numbers as a table", table) if drawn is not None and table else table
+        own = content(setting)
+        if len(data.settings) > OPEN_SETTINGS and i >= OPEN_SETTINGS:
+            own = page.fold(setting, own)
+        elif setting:
+            own = page.heading(setting) + own
+        body += page.tagged(own, **data.tags[setting])
     hidden = len(data.frames.settings) - len(data.settings)
     if hidden:
-        body += page.paragraph(f"{summary.count(hidden, 'further setting')} of this ledger not drawn.", kind="notice")
-    return Part(Section(key, title, body or page.paragraph("Nothing to draw.")), tuple(pictures))
-
-
-def _of(table: pd.DataFrame, setting: str) -> pd.DataFrame:
-    return table[table["setting"] == setting]
-
-
-def _setting_heading(setting: str) -> str:
-    return page.heading(setting) if setting else ""
-
-
-def _alt(what: str, table: pd.DataFrame) -> str:
-    tasks = ", ".join(load.order("task", table["task"]))
-    return f"Chart of {what} for {tasks}; the numbers are in the table and the CSV below it."
-
-
-def _range(numbers: pd.Series) -> str:
-    counted = numbers[numbers > 0]
-    if counted.empty:
-        return "0"
-    low, high = int(counted.min()), int(counted.max())
-    return f"{low} seeds" if low == high else f"{low} to {high} seeds"
-
-
-def _cell_text(group: pd.DataFrame, init: str) -> str:
-    cell = next(group[group["init"] == init].itertuples())
-    lines = []
-    if pd.notna(cell.low):
-        lines.append(f"{percent(cell.mean)} [{points(cell.low)}, {points(cell.high)}] ({cell.num_seeds})")
-    elif pd.notna(cell.mean):
-        lines.append(f"{percent(cell.mean)}, one seed: no interval")
-    note = accuracy.gap_text(cell)
-    return "\n".join([*lines, note] if note else lines) or "not part of the grid"
-
-
-def _level(group: pd.DataFrame, column: str) -> str | None:
-    level = group[column].max()
-    return None if pd.isna(level) else percent(level)
-
-
-def _difference_text(row: object) -> str | None:
-    difference, low, high = (getattr(row, name) for name in ("difference", "low", "high"))
-    if pd.isna(difference):
-        return None
-    return points(difference) if pd.isna(low) else f"{points(difference)} [{points(low)}, {points(high)}]"
-
-
-def _p(value: float) -> str | None:
-    return None if pd.isna(value) else "< 0.001" if value < 0.001 else f"{value:.3f}"
+        rule = "drawn are those with something to compare and the most runs"
+        body += page.paragraph(f"{summary.count(hidden, 'further setting')} not drawn here; {rule}.", kind="notice")
+    return body or page.paragraph("Nothing to draw.")

@@ -12,6 +12,8 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+from models import TRAIN_SETS
+
 FONT = "Inter, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, 'Liberation Sans', sans-serif"
 NEUTRAL = "#7f7f7f"  # readable on white and on the dark page
 SHADE = "rgba(127, 127, 127, 0.07)"
@@ -41,6 +43,7 @@ INIT_LOOKS = {
     "dyck": Look(_INDIGO, "hexagram", "dot"),
     "cellular-automata": Look(_BLACK, "diamond-wide", "dashdot"),
 }
+_BASES = ("fpt", "full")
 _SPARE = (
     Look(NEUTRAL, "hexagon", "solid"),
     Look(_SKY, "cross", "dash"),
@@ -71,6 +74,22 @@ def looks(inits: Iterable[str]) -> dict[str, Look]:
 def kind_of(init: str) -> str:
     """What kind of init it is, without its argument: "dyck:8" -> "dyck"."""
     return re.split(r"[:+]", init, maxsplit=1)[0]
+
+
+def train_set_text(name: str) -> str:
+    """A train set in few words: "fpt + attention" and "full − layernorm" where it is close to a preset.
+
+    What the name says is kept: groups are added to, or left out of, the preset with the fewest differences.
+    """
+    groups = name.split("+")
+    if name in TRAIN_SETS:
+        return name
+    near = {preset: set(own) ^ set(groups) for preset, own in TRAIN_SETS.items() if preset in _BASES}
+    preset, differing = min(near.items(), key=lambda item: len(item[1]))
+    if len(differing) > 1:
+        return name.replace("+", " + ")
+    (group,) = differing
+    return f"{preset} {'+' if group in groups else '−'} {group}"
 
 
 def label(text: object) -> str:
