@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from analysis import load, page, tables
+from analysis import load, page, sweep, tables
 from analysis.page import Section, Tags
 from analysis.published import CONFIDENCE
 from analysis.sections import Part, Tables
@@ -27,10 +27,10 @@ _SMALL = (
 
 def papers_tables(data: Tables) -> Part | None:
     """Every table of the papers of which a run was asked for."""
-    body, absent = "", []
+    body, absent, pictures = "", [], []
     ledger = tables.Ledger(data.frames)
     for scale in Scale:
-        shown = ""
+        shown, lacking = "", []
         for tuning in tunings(data.frames):
             for name in TABLES:
                 try:
@@ -41,7 +41,12 @@ def papers_tables(data: Tables) -> Part | None:
                 if len(rows):
                     shown += _fold(name, rows, scale, tuning)
                 elif tuning == tables.AS_SPECIFIED and name != "attention":
-                    absent.append(f"{name} ({scale})")
+                    lacking.append(name)
+        if (drawn := sweep.picture(ledger, scale)) is not None:
+            shown += page.heading("The critique's learning rates") + page.figure(drawn, command=data.command)
+            pictures.append(drawn)
+        if lacking:
+            absent.append(f"{', '.join(lacking) if shown else 'all'} at scale {scale}")
         if shown:
             note = page.paragraph(_SMALL) if scale is Scale.SMALL else ""
             body += page.tagged(page.heading(f"Scale {scale}") + note + shown, scale=str(scale))
@@ -53,8 +58,8 @@ def papers_tables(data: Tables) -> Part | None:
         f"we are ({codes}). The interval is a t interval over seeds; where seeds and bodies are crossed, the wider of "
         "that over seeds and that over bodies. Diverged, failed and missing runs take no part in means."
     )
-    end = page.paragraph(f"Tables of which no run was asked for: {', '.join(absent)}.") if absent else ""
-    return Part(Section("tables", "The papers' tables, published beside measured", lead + body + end))
+    end = page.paragraph(f"Tables of which no run was asked for: {'; '.join(absent)}.") if absent else ""
+    return Part(Section("tables", "The papers' tables, published beside measured", lead + body + end), tuple(pictures))
 
 
 def tunings(frames: load.Frames) -> list[str]:

@@ -6,7 +6,7 @@ import math
 import pandas as pd
 import pytest
 
-from analysis import load, published, sections, tables, tables_section
+from analysis import load, published, sections, sweep, tables, tables_section
 from study.grids import tables as grids
 from study.grids.cells import Metric, Scale
 from study.spec import RunSpec
@@ -176,7 +176,7 @@ def test_the_section_shows_what_was_asked_for_and_names_the_rest(frames) -> None
     part = tables_section.papers_tables(sections.tables(frames, command="study report"))
     assert part is not None
     body = part.section.body
-    assert "T2 · Pretraining modality" in body and "T17 (full)" in body and "T7 (small)" in body
+    assert "T2 · Pretraining modality" in body and "all at scale full" in body and "T5, T7, T8" in body
     assert 'data-task="bit-xor"' in body and 'data-protocol="paper"' in body and 'data-scale="small"' in body
     assert "3 failed" in body and "55.0 before divergence" in body and "1 missing" in body
 
@@ -189,3 +189,17 @@ def test_every_metric_is_drawn_in_a_table_or_as_a_map() -> None:
     from analysis.cell_estimates import ESTIMATES
 
     assert set(Metric) - set(ESTIMATES) == {Metric.ATTENTION}
+
+
+def test_the_sweep_has_a_point_for_every_rate_that_was_run(frames) -> None:
+    ledger = tables.Ledger(frames)
+    made = sweep.table(ledger, SMALL)
+    # The FPT runs of table 2 are the sweep's at the paper's rate.
+    shared = made[made["variant"] == "Frozen Pretrained"]
+    assert set(shared["panel"]) == {"ListOps, paper", "ListOps, fixed"} and set(shared["lr"]) == {3e-3}
+    points = made[made["variant"] == "Frozen Random"].set_index("lr")
+    assert points["mean"].to_dict() == pytest.approx({3e-4: 0.45, 1e-3: 0.41, 1e-2: 0.50})
+    assert points["num_diverged"].to_dict() == {3e-4: 0, 1e-3: 0, 1e-2: 1} and points.loc[1e-2, "num_done"] == 2
+    picture = sweep.picture(ledger, SMALL)
+    assert picture is not None and "the paper's rate" in {trace.name for trace in picture.variants[0][1].data}
+    assert sweep.picture(ledger, FULL) is None
