@@ -26,7 +26,7 @@ NUM_SHALLOW_LAYERS = 3
 # Bodies of table 8; the row of table 1 that says FPT is the largest of them on CIFAR-10 (appendix D.1).
 SIZES = {
     Scale.FULL: {"Small": "base", "Medium": "medium", "Large": "large"},
-    Scale.SMALL: {"Nano": "nano", "Mini": "mini"},
+    Scale.SMALL: {"2x64": "2x64", "Nano": "nano", "Mini": "mini"},
 }
 # Layers of the scale's transformer, which the deep LSTMs have too.
 DEPTH = {Scale.FULL: 12, Scale.SMALL: 4}

@@ -11,9 +11,8 @@ from study.grids.paper_settings import COLUMNS
 from study.grids.variants import Variant, runs_of
 from study.spec import Features
 
-OUTPUT = Variant(train_set="output-only")
 # Features once, without dropout (section 3.9); the input layer stays as drawn.
-CACHED = replace(OUTPUT, features=Features.CACHED)
+CACHED = Variant(train_set="output-only", features=Features.CACHED)
 # Trained groups beside the output layer, in the order of tables 15, 19 and 21.
 SUCCESSIVE = {
     "output only": "output-only",
@@ -29,11 +28,10 @@ SINGLE = {
     "+ layernorm": "output+layernorm",
 }
 _FEEDFORWARD = "input+output+positions+layernorm+feedforward"
-# Layers of tables 11 and 12, each with its body: a nano has four of them, and more than twelve need a medium one.
-_MEDIUM = "medium"
+# Layers of tables 11 and 12 and the size of the body, None for the scale's: a nano has four layers, a base twelve.
 LAYERS_NORM = {Scale.FULL: {1: None, 2: None, 6: None}, Scale.SMALL: {1: None, 2: None, 4: None}}
 LAYERS_OUTPUT = {
-    Scale.FULL: {1: None, 3: None, 6: None, 12: None, 24: _MEDIUM},
+    Scale.FULL: {1: None, 3: None, 6: None, 12: None, 24: "medium"},
     Scale.SMALL: {1: None, 3: None, 4: None},
 }
 

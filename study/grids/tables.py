@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 
 from study.grids import critique, paper_models, paper_training
@@ -57,13 +57,6 @@ def cells(name: str, scale: Scale) -> tuple[Cell, ...]:
 def table_runs(name: str, scale: Scale) -> list[RunSpec]:
     """The runs of a table, each once."""
     return unique(run for cell in cells(name, scale) for run in (*cell.runs, *cell.against))
-
-
-def tables_of(runs: Iterable[str], scale: Scale) -> dict[str, list[str]]:
-    """Ids of the given runs by the tables that need them; a run may be in several."""
-    wanted = set(runs)
-    found = {name: [run.run_id for run in table_runs(name, scale) if run.run_id in wanted] for name in TABLES}
-    return {name: ids for name, ids in found.items() if ids}
 
 
 def table_grid(name: str, scale: str) -> Callable[[], list[RunSpec]]:
