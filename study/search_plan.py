@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
+import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -86,14 +88,15 @@ class Journal:
 
     def __init__(self, storage: Storage, study: str) -> None:
         self._storage, self._name = storage, journal_path(study)
-        self._copy: tempfile.TemporaryDirectory[str] | None = None
+        self._is_copy = not isinstance(storage, LocalStorage)
         self._pushed = -1
         if isinstance(storage, LocalStorage):
             self.path = storage.root / self._name
             self.path.parent.mkdir(parents=True, exist_ok=True)
             return
-        self._copy = tempfile.TemporaryDirectory(prefix="study-search-")
-        self.path = Path(self._copy.name) / "journal.log"
+        folder = tempfile.mkdtemp(prefix="study-search-")
+        weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+        self.path = Path(folder) / "journal.log"
         if storage.kind(self._name) == "file":
             self.path.write_bytes(storage.read(self._name))
 
@@ -103,7 +106,7 @@ class Journal:
         Raises:
             StorageError: the place fails.
         """
-        if self._copy is None or not self.path.exists():
+        if not self._is_copy or not self.path.exists():
             return
         size = self.path.stat().st_size
         if size != self._pushed:
