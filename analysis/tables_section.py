@@ -56,7 +56,8 @@ def papers_tables(data: Tables) -> Part | None:
     lead = page.paragraph(
         "Accuracies in percent, at the step of best validation accuracy. Published numbers stand with how sure of them "
         f"we are ({codes}). The interval is a t interval over seeds; where seeds and bodies are crossed, the wider of "
-        "that over seeds and that over bodies. Diverged, failed and missing runs take no part in means."
+        "that over seeds and that over bodies; of so few it may reach beyond 100 %. Diverged, failed and missing runs take "
+        "no part in means."
     )
     end = page.paragraph(f"Tables of which no run was asked for: {'; '.join(absent)}.") if absent else ""
     return Part(Section("tables", "The papers' tables, published beside measured", lead + body + end), tuple(pictures))
@@ -64,7 +65,7 @@ def papers_tables(data: Tables) -> Part | None:
 
 def tunings(frames: load.Frames) -> list[str]:
     """How the runs of a ledger were tuned, as specified first."""
-    found = set(frames.runs["tuning"].dropna()) if "tuning" in frames.runs else set()
+    found = {name for part in (frames.runs, frames.missing) if "tuning" in part for name in part["tuning"].dropna()}
     return [tables.AS_SPECIFIED, *([tables.TUNED] if tables.TUNED in found else [])]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable
 
-from models import BODIES, CHECKPOINT_PREFIX, INITS, SIZES, TRAIN_SETS
+from models import BODIES, CHECKPOINT_PREFIX, INITS, SIZES, TRAIN_SETS, TRAINABLE, Part
 from models.sizes import FORM
 from study.grids import GRIDS, grid_function, load_grid
 from study.reply import Reply, table
@@ -43,7 +43,8 @@ def _inits() -> dict[str, str]:
 
 
 def _train_sets() -> dict[str, str]:
-    return {name: " + ".join(groups) for name, groups in TRAIN_SETS.items()}
+    named = {name: " + ".join(groups) for name, groups in TRAIN_SETS.items()}
+    return {**named, "<group>+<group>": f"any of {', '.join((*TRAINABLE, *Part))} (that of the last layer alone)"}
 
 
 def _first_line(thing: object) -> str:
