@@ -16,13 +16,13 @@ import pandas as pd
 
 from analysis import cell_estimates, load, published
 from analysis.cell_estimates import Found, Record
+from analysis.settings import AS_SPECIFIED, TUNED
 from models import sizes
 from study import tuned
 from study.grids import tables as grids
 from study.grids.cells import Cell, Metric, Scale, runs_under
 from study.spec import RunSpec
 
-AS_SPECIFIED, TUNED = "as specified", "tuned"
 OUTSIDE, INSIDE, NO_INTERVAL = "outside", "inside", "no interval"
 """Where the published number lies: outside or inside the interval of the measured one."""
 _STATUSES = ("done", "diverged", "failed")

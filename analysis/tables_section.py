@@ -8,6 +8,7 @@ from analysis import load, page, sweep, tables
 from analysis.page import Section, Tags
 from analysis.published import CONFIDENCE
 from analysis.sections import Part, Tables
+from analysis.settings import AS_SPECIFIED, TUNED
 from study.errors import UserError
 from study.grids.cells import Metric, Scale
 from study.grids.tables import TABLES, cells
@@ -40,7 +41,7 @@ def papers_tables(data: Tables) -> Part | None:
                     break
                 if len(rows):
                     shown += _fold(name, rows, scale, tuning)
-                elif tuning == tables.AS_SPECIFIED and name != "attention":
+                elif tuning == AS_SPECIFIED and name != "attention":
                     lacking.append(name)
         if (drawn := sweep.picture(ledger, scale)) is not None:
             shown += page.heading("The critique's learning rates") + page.figure(drawn, command=data.command)
@@ -56,8 +57,8 @@ def papers_tables(data: Tables) -> Part | None:
     lead = page.paragraph(
         "Accuracies in percent, at the step of best validation accuracy. Published numbers stand with how sure of them "
         f"we are ({codes}). The interval is a t interval over seeds; where seeds and bodies are crossed, the wider of "
-        "that over seeds and that over bodies; of so few it may reach beyond 100 %. Diverged, failed and missing runs take "
-        "no part in means."
+        "that over seeds and that over bodies; of so few it may reach beyond 100 %. Diverged, failed and missing runs "
+        "take no part in means."
     )
     end = page.paragraph(f"Tables of which no run was asked for: {'; '.join(absent)}.") if absent else ""
     return Part(Section("tables", "The papers' tables, published beside measured", lead + body + end), tuple(pictures))
@@ -65,19 +66,17 @@ def papers_tables(data: Tables) -> Part | None:
 
 def tunings(frames: load.Frames) -> list[str]:
     """How the runs of a ledger were tuned, as specified first."""
-    found = {name for part in (frames.runs, frames.missing) if "tuning" in part for name in part["tuning"].dropna()}
-    return [tables.AS_SPECIFIED, *([tables.TUNED] if tables.TUNED in found else [])]
+    is_tuned = any((part["tuning"] == TUNED).any() for part in (frames.runs, frames.missing))
+    return [AS_SPECIFIED, *([TUNED] if is_tuned else [])]
 
 
-def both_protocols(
-    ledger: tables.Ledger, name: str, *, scale: Scale, tuning: str = tables.AS_SPECIFIED
-) -> pd.DataFrame:
+def both_protocols(ledger: tables.Ledger, name: str, *, scale: Scale, tuning: str = AS_SPECIFIED) -> pd.DataFrame:
     """The cells of a table of which a run was asked for, with a column `protocol` more than `tables.table`.
 
     Where the protocols do not differ a cell stands here once, as "both".
     """
     asked = cells(name, scale)
-    if tuning == tables.AS_SPECIFIED and not any(ledger.has(run.run_id) for cell in asked for run in cell.runs):
+    if tuning == AS_SPECIFIED and not any(ledger.has(run.run_id) for cell in asked for run in cell.runs):
         return pd.DataFrame(columns=[*tables.COLUMNS, "protocol"])
     parts = []
     for protocol in Protocol:
@@ -100,7 +99,7 @@ def _fold(name: str, rows: pd.DataFrame, scale: Scale, tuning: str) -> str:
     title = f"{name} · {table.title} · {num_here} of {num_cells} cells"
     if scale is Scale.FULL and num_outside:
         title += f", published outside the interval in {num_outside} of {num_outside + num_inside}"
-    title += f", {tuning}" if tuning != tables.AS_SPECIFIED else ""
+    title += f", {tuning}" if tuning != AS_SPECIFIED else ""
     tags = [
         Tags(task=row.task, scale=str(scale), **({} if row.protocol == _BOTH else {"protocol": row.protocol}))
         for row in rows.itertuples()

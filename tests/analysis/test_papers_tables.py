@@ -6,7 +6,7 @@ import math
 import pandas as pd
 import pytest
 
-from analysis import load, published, sections, sweep, tables, tables_section
+from analysis import load, published, sections, settings, sweep, tables, tables_section
 from study.grids import tables as grids
 from study.grids.cells import Metric, Scale
 from study.spec import RunSpec
@@ -130,7 +130,7 @@ def test_tuned_tables_hold_tuned_runs_only(frames, monkeypatch) -> None:
     run = cell_of("T2", "FPT", "XOR").runs[0]
     found = tuned.TunedSetting("bit-xor", "fpt", tuned.holds_for(run), {"lr": run.lr})
     monkeypatch.setattr(tuned, "read", lambda out: [found])
-    made = tables.table(frames, "T2", scale="small", protocol="fixed", tuning=tables.TUNED)
+    made = tables.table(frames, "T2", scale="small", protocol="fixed", tuning=settings.TUNED)
     assert made.set_index(["row", "column"])["num_done"].to_dict()[("FPT", "XOR")] == 3
     assert made["num_done"].sum() == 3
 
