@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from study.checkpoints import Checkpoint
+from study.first_attention import Attended
 from study.measurements import Evaluated, Measurement
 from study.spec import RunSpec
 from study.state_file import BAD_STATE
@@ -45,6 +46,7 @@ class Attempt:
 
     Attributes:
         curves: evaluations so far, as rows of the ledger's curves.
+        attention: where runs that ended looked, as rows of the ledger's attention.
         rows: runs that ended, as rows of the ledger, without what all of them share.
         started_at: when the first worker began with these runs.
     """
@@ -53,6 +55,7 @@ class Attempt:
         self._specs = {run.run_id: run for run in runs}
         self._make, self._checkpoint = make, checkpoint
         self.curves: list[Row] = []
+        self.attention: list[Row] = []
         self.rows: list[Row] = []
         self.started_at = datetime.now(UTC)
         self._engine = make()
@@ -92,13 +95,16 @@ class Attempt:
     def save(self, least_seconds: float = 0.0) -> None:
         """Write a checkpoint, if this is a moment for one and at least so many seconds of work would be lost."""
         if self._can_save and self._checkpoint.age_seconds >= least_seconds:
-            told = {"curves": self.curves, "rows": [_as_plain(row) for row in self.rows]}
+            rows = [_as_plain(row) for row in self.rows]
+            told = {"curves": self.curves, "attention": self.attention, "rows": rows}
             started_at = self.started_at.isoformat()
             self._checkpoint.save({"engine": self._engine.state_dict(), "started_at": started_at, **told})
 
     def _take(self, measurement: Measurement) -> None:
         if isinstance(measurement, Evaluated):
             self.curves.append(dict(vars(measurement)))
+        elif isinstance(measurement, Attended):
+            self.attention.append(dict(vars(measurement)))
         else:
             self.rows.append({**vars(measurement), "ended_at": datetime.now(UTC)})
 
@@ -108,14 +114,15 @@ class Attempt:
             return
         try:
             self._engine.load_state_dict(state["engine"])
-            curves = state["curves"]
+            # States of before attention was measured have none; their runs go on all the same.
+            curves, attention = state["curves"], state.get("attention", [])
             rows = [{**row, "ended_at": datetime.fromisoformat(row["ended_at"])} for row in state["rows"]]
             started_at = datetime.fromisoformat(state["started_at"])
         except BAD_STATE as error:
             self._checkpoint.set_aside(f"{type(error).__name__}: {error}")
             self._engine = self._make()  # the old one may hold half of the state
             return
-        self.curves, self.rows, self.started_at = curves, rows, started_at
+        self.curves, self.attention, self.rows, self.started_at = curves, attention, rows, started_at
 
 
 def _as_plain(row: Mapping[str, Any]) -> Row:

@@ -140,7 +140,7 @@ class Execution:
         if len(runs) == 1 or failure.kind == "shared":
             rows = [failed_row(run, failure.reason) for run in runs]
             self.tally.error = rows[0]["error"]
-            yield from self._commit(runs, rows, [], started_at)
+            yield from self._commit(runs, rows, started_at)
             return
         _free_memory(self._origin.device)
         size = (len(runs) + 1) // 2 if failure.kind == "memory" else 1
@@ -175,7 +175,7 @@ class Execution:
         finally:
             self._attempt = None
         rows = [row | baselines for row in attempt.rows]
-        yield from self._commit(runs, rows, attempt.curves, attempt.started_at)
+        yield from self._commit(runs, rows, attempt.started_at, attempt)
         checkpoint.remove()
         return None
 
@@ -197,15 +197,16 @@ class Execution:
         self.tally.best_valid_accuracy = max(self.tally.best_valid_accuracy, attempt.best_valid_accuracy)
 
     def _commit(
-        self, runs: Sequence[RunSpec], rows: Sequence[Row], curves: Sequence[Row], started_at: datetime
+        self, runs: Sequence[RunSpec], rows: Sequence[Row], started_at: datetime, attempt: Attempt | None = None
     ) -> Iterator[None]:
         """Commit one row per run, pausing as long as the ledger's place fails."""
         columns = {run.run_id: run.as_columns() | self._origin.columns(run) for run in runs}
         shared = {"pack_size": len(runs), "started_at": started_at}
+        curves, attention = ([], []) if attempt is None else (attempt.curves, attempt.attention)
         whole = [{**columns[row["run_id"]], **shared, **row} for row in rows]
         for pause in (*_COMMIT_PAUSES_SECONDS, None):
             try:
-                self._ledger.append(whole, curves, self._pack.pack_id)
+                self._ledger.append(whole, curves, self._pack.pack_id, attention)
                 break
             except StorageError as error:
                 if pause is None:

@@ -1,4 +1,4 @@
-"""What training yields: evaluations while a run goes on, and one value when it ends."""
+"""What training yields: evaluations while a run goes on, and when it ends one value and where it looked."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields
 from typing import Any, Literal
 
 from models.cost import Cost
+from study.first_attention import Attended
 from study.optimiser import learning_rate
 from study.spec import RunSpec
 
@@ -68,7 +69,7 @@ class Finished:
     wall_seconds: float
 
 
-Measurement = Evaluated | Finished
+Measurement = Evaluated | Finished | Attended
 
 
 @dataclass(frozen=True)

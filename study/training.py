@@ -20,6 +20,7 @@ from models.states import State
 from study.assemble import assemble, cost_of
 from study.batches import derive_seed, evaluate, losses, stack, take_rows, training_batches
 from study.cached import cache_features
+from study.first_attention import FirstAttention
 from study.measurements import Measurement, Metrics, Standing
 from study.optimiser import PackedAdam, learning_rate
 from study.spec import Features, RunSpec
@@ -81,6 +82,7 @@ class Training:
             weight_decay=[run.weight_decay for run in runs],
             clip_norm=[run.clip_norm for run in runs],
         )
+        self._attention = FirstAttention(self.model, task=task, architecture=architecture, runs=runs)
         self.step = 0
         self.best = self.model.matrix.detach().clone()
         self._first_bad = torch.full((len(runs),), _NEVER, device=device)
@@ -191,14 +193,12 @@ class Training:
         test, train = (self._measure(split, self.best[ended], ended) for split in ("test", "train"))
         finished: list[Measurement] = [
             self.runs[row].finished(
-                position,
-                num_steps_done=min(first_bad[row], self.step),
-                is_diverged=is_bad[row],
-                test=test,
-                train=train,
+                position, num_steps_done=min(first_bad[row], self.step), is_diverged=is_bad[row], test=test, train=train
             )
             for position, row in enumerate(ended)
         ]
+        done = [row for row in ended if not is_bad[row]]
+        finished += self._attention.rows([self.runs[row].spec for row in done], self.best[done], done)
         self._keep([row for row in range(len(self.runs)) if row not in ended])
         return finished
 
