@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import pandas as pd
@@ -15,7 +15,7 @@ import pandas as pd
 from analysis import asked, settings
 from analysis.style import kind_of
 from models import INITS, TRAIN_SETS
-from study import ledger
+from study import ledger, ledger_schema
 from study.errors import UserError
 from tasks import TASKS
 
@@ -35,6 +35,7 @@ class Frames:
         missing: one row per run that a launch asked for and that has no row: run_id, the columns of its
             specification, `tuning` and `setting`.
         problems: one line for each part of the ledger that could not be read and is left out.
+        attention: one row per token that is read and state, of those runs whose task has a probe; lists are arrays.
     """
 
     source: str
@@ -42,6 +43,7 @@ class Frames:
     curves: pd.DataFrame
     missing: pd.DataFrame
     problems: tuple[str, ...] = ()
+    attention: pd.DataFrame = field(default_factory=lambda: ledger_schema.ATTENTION.empty_table().to_pandas())
 
     @cached_property
     def counts(self) -> dict[str, int]:
@@ -64,7 +66,7 @@ def load(uri: str) -> Frames:
     """
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", ledger.LedgerWarning)
-        runs, curves = ledger.read_runs(uri), ledger.read_curves(uri)
+        runs, curves, attention = (read(uri) for read in (ledger.read_runs, ledger.read_curves, ledger.read_attention))
     # Other warnings are nobody's business here: they are raised again, not swallowed.
     for warning in caught:
         if not issubclass(warning.category, ledger.LedgerWarning):
@@ -79,7 +81,7 @@ def load(uri: str) -> Frames:
         part["tuning"] = part["run_id"].isin(tuned).map({True: settings.TUNED, False: settings.AS_SPECIFIED})
     both = settings.settings(pd.concat([frame[missing.columns], missing], ignore_index=True))
     frame["setting"], missing["setting"] = both[: len(frame)], both[len(frame) :].to_numpy()
-    return Frames(uri, frame, curves.to_pandas(), missing, (*problems, *unread))
+    return Frames(uri, frame, curves.to_pandas(), missing, (*problems, *unread), attention.to_pandas())
 
 
 def order(column: str, names: Iterable[str]) -> list[str]:

@@ -73,11 +73,26 @@ def curve(row, points):
     ]
 
 
-def write(folder: Path, rows, curves=(), missing=()) -> str:
+def attention(row, state, query, mass, num_places=4):
+    """How a token attends: `mass` to places 0 and 2, half each, the rest to place 1; the two heads differ by 0.4."""
+    weights = [mass / 2, 1 - mass, mass / 2, *[0.0] * (num_places - 3)]
+    return {
+        "run_id": row["run_id"],
+        "state": state,
+        "query": query,
+        "num_examples": 32,
+        "weights": weights,
+        "relevant": [0, 2],
+        "uniform": 2 / (query + 1),
+        "head_masses": [mass - 0.2, mass + 0.2],
+    }
+
+
+def write(folder: Path, rows, curves=(), missing=(), attention=()) -> str:
     """A ledger of these rows, with the manifest of a launch that asked for them and for the missing ones."""
     ledger = Ledger(str(folder))
     ledger.prepare()
-    ledger.append(rows, list(curves), "pack")
+    ledger.append(rows, list(curves), "pack", list(attention))
     path, document = manifest([_spec(row) for row in (*rows, *missing)], grid_name="made", command="study run made")
     ledger.storage.commit(path, document)
     return str(folder)
