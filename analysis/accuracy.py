@@ -83,79 +83,90 @@ def draw(cells: pd.DataFrame, *, columns: int = 4) -> go.Figure:
         y_title="test accuracy",
         num_entries=len(inits) + 2,
     )
-    looks = style.looks(inits)
-    step = _SPREAD / max(len(inits), 1)
-    for (row, column), task in zip(shape.cells, tasks, strict=True):
+    looks, step = style.looks(inits), _SPREAD / max(len(inits), 1)
+    ends = [-0.55, len(train_sets) - 0.45]
+    cells = cells.assign(gap=[gap_text(cell) for cell in cells.itertuples()])
+    traces, notes, shades = [], [], []
+    for cell, task in zip(shape.cells, tasks, strict=True):
+        axes = shape.axes(cell)
         here = cells[cells["task"] == task]
-        where = {"row": row, "col": column}
-        for line in panels.reference_lines(here, [-0.55, len(train_sets) - 0.45]):
-            shape.figure.add_trace(line, **where)
+        drawn = panels.reference_lines(here, ends)
         for i, init in enumerate(inits):
             mine = here[here["init"] == init]
             centres = [train_sets.index(name) + (i - (len(inits) - 1) / 2) * step for name in mine["train_set"]]
-            _draw_init(shape.figure, mine.assign(x=centres, offset=step / 2.6), looks[init], where)
-        for i in range(1, len(train_sets), 2):  # after the traces: Plotly drops shapes of panels that are empty
-            shape.figure.add_vrect(x0=i - 0.5, x1=i + 0.5, fillcolor=style.SHADE, line_width=0, layer="below", **where)
-        shape.figure.update_xaxes(
+            placed = mine.assign(x=centres, offset=step / 2.6)
+            drawn += _marks(placed, init, looks[init])
+            notes += [note | {"xref": axes["xaxis"], "yref": axes["yaxis"]} for note in _notes(placed, looks[init])]
+        traces += [trace | axes for trace in drawn]
+        band = {"type": "rect", "xref": axes["xaxis"], "yref": f"{axes['yaxis']} domain", "y0": 0, "y1": 1}
+        look = {"fillcolor": style.SHADE, "line": {"width": 0}, "layer": "below"}
+        shades += [band | look | {"x0": i - 0.5, "x1": i + 0.5} for i in range(1, len(train_sets), 2)]
+        panel = shape.figure.get_subplot(*cell)
+        panel.xaxis.update(
             tickvals=list(range(len(train_sets))),
             ticktext=[style.label(style.train_set_text(name)) for name in train_sets],
-            range=[-0.55, len(train_sets) - 0.45],
-            **where,
+            range=ends,
         )
-        shape.figure.update_yaxes(range=[0, 1.04], tickformat=".0%", dtick=0.25, showticklabels=column == 1, **where)
-    panels.name_once(shape.figure)
+        panel.yaxis.update(range=[0, 1.04], tickformat=".0%", dtick=0.25, showticklabels=cell[1] == 1)
+    shape.figure.add_traces(panels.named_once(traces))
+    shape.figure.layout.shapes = shades
+    shape.annotate(notes)
     return shape.figure
 
 
-def _draw_init(figure: go.Figure, cells: pd.DataFrame, look: style.Look, where: dict[str, int]) -> None:
-    name = str(cells["init"].iloc[0])
-    seeds = [(row.x + row.offset, value) for row in cells.itertuples() for value in row.seed_accuracies]  # type: ignore[attr-defined]
-    figure.add_trace(
-        go.Scatter(
-            x=[x for x, _ in seeds],
-            y=[y for _, y in seeds],
-            mode="markers",
-            marker={"color": look.colour, "symbol": look.symbol, "size": 5, "opacity": 0.55},
-            name=style.label(name),
-            legendgroup=name,
-            showlegend=False,
-            hovertemplate=f"{style.label(name)}, one seed: %{{y:.1%}}<extra></extra>",
-        ),
-        **where,
-    )
+def _marks(cells: pd.DataFrame, init: str, look: style.Look) -> list[dict[str, Any]]:
+    """A dot per seed, and the means with their intervals."""
+    columns = zip(cells["x"], cells["offset"], cells["seed_accuracies"], strict=True)
+    seeds = [(x + offset, value) for x, offset, values in columns for value in values]
+    name = style.label(init)
     drawn = cells[cells["mean"].notna()]
-    figure.add_trace(
-        go.Scatter(
-            x=drawn["x"].tolist() or [None],
-            y=drawn["mean"].tolist() or [None],
-            error_y={
+    return [
+        {
+            "type": "scatter",
+            "x": [x for x, _ in seeds],
+            "y": [y for _, y in seeds],
+            "mode": "markers",
+            "marker": {"color": look.colour, "symbol": look.symbol, "size": 5, "opacity": 0.55},
+            "name": name,
+            "legendgroup": init,
+            "showlegend": False,
+            "hovertemplate": f"{name}, one seed: %{{y:.1%}}<extra></extra>",
+        },
+        {
+            "type": "scatter",
+            "x": drawn["x"].tolist() or [None],
+            "y": drawn["mean"].tolist() or [None],
+            "error_y": {
                 "type": "data",
                 "array": (drawn["high"] - drawn["mean"]).astype(float).tolist(),
                 "arrayminus": (drawn["mean"] - drawn["low"]).astype(float).tolist(),
                 "thickness": 1.8,
                 "width": 4,
             },
-            mode="markers",
-            marker={"color": look.colour, "symbol": look.symbol, "size": 11},
-            name=style.label(name),
-            legendgroup=name,
-            customdata=[style.label(f"{row.train_set}: {row.method}") for row in drawn.itertuples()],
-            hovertemplate=f"{style.label(name)} %{{y:.1%}}<br>%{{customdata}}<extra></extra>",
-        ),
-        **where,
-    )
-    for cell in cells.itertuples():
-        if gap := gap_text(cell):
-            figure.add_annotation(
-                x=cell.x,
-                y=_clear_of([cell.chance, cell.floor]),
-                text=gap,
-                textangle=-90,
-                yanchor="bottom",
-                showarrow=False,
-                font={"size": 11, "color": look.colour},
-                **where,
-            )
+            "mode": "markers",
+            "marker": {"color": look.colour, "symbol": look.symbol, "size": 11},
+            "name": name,
+            "legendgroup": init,
+            "customdata": [style.label(text) for text in drawn["train_set"] + ": " + drawn["method"]],
+            "hovertemplate": f"{name} %{{y:.1%}}<br>%{{customdata}}<extra></extra>",
+        },
+    ]
+
+
+def _notes(cells: pd.DataFrame, look: style.Look) -> list[dict[str, Any]]:
+    """What a cell lacks, written up from the foot of the panel."""
+    return [
+        {
+            "x": cell.x,
+            "y": _clear_of([cell.chance, cell.floor]),  # type: ignore[attr-defined]
+            "text": cell.gap,
+            "textangle": -90,
+            "yanchor": "bottom",
+            "showarrow": False,
+            "font": {"size": 11, "color": look.colour},
+        }
+        for cell in cells[cells["gap"] != ""].itertuples()
+    ]
 
 
 def _clear_of(levels: list[float | None]) -> float:

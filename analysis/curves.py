@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pandas as pd
 import plotly.graph_objects as go
 
@@ -68,14 +70,17 @@ def draw(curves: pd.DataFrame, *, columns: int = 3) -> go.Figure:
         num_entries=len(inits) + 3,
     )
     looks = style.looks(inits)
-    for (row, column), (task, train_set) in zip(shape.cells, pairs, strict=True):
-        here = curves[(curves["task"] == task) & (curves["train_set"] == train_set)]
-        where = {"row": row, "col": column}
-        for trace in (*panels.reference_lines(here, [0, here["step"].max()]), *_traces(here, inits, looks)):
-            shape.figure.add_trace(trace, **where)
-        shape.figure.update_yaxes(range=_span(curves[curves["task"] == task]), tickformat=".0%", nticks=5, **where)
-        shape.figure.update_xaxes(rangemode="tozero", nticks=5, **where)
-    panels.name_once(shape.figure)
+    groups = dict(iter(curves.groupby(["task", "train_set"], sort=False)))
+    spans = {task: _span(curves[curves["task"] == task]) for task in tasks}
+    traces = []
+    for cell, (task, train_set) in zip(shape.cells, pairs, strict=True):
+        here, axes = groups[task, train_set], shape.axes(cell)
+        drawn = (*panels.reference_lines(here, [0, here["step"].max()]), *_traces(here, inits, looks))
+        traces += [{**trace, **axes} for trace in drawn]
+        panel = shape.figure.get_subplot(*cell)
+        panel.yaxis.update(range=spans[task], tickformat=".0%", nticks=5)
+        panel.xaxis.update(rangemode="tozero", nticks=5)
+    shape.figure.add_traces(panels.named_once(traces))
     return shape.figure
 
 
@@ -87,7 +92,7 @@ def _span(rows: pd.DataFrame) -> list[float]:
     return [low - margin, high + margin]
 
 
-def _traces(curves: pd.DataFrame, inits: list[str], looks: dict[str, style.Look]) -> list[go.Scatter]:
+def _traces(curves: pd.DataFrame, inits: list[str], looks: dict[str, style.Look]) -> list[dict[str, Any]]:
     traces = []
     for init in inits:
         mine, look, name = curves[curves["init"] == init], looks[init], style.label(init)
@@ -99,45 +104,48 @@ def _traces(curves: pd.DataFrame, inits: list[str], looks: dict[str, style.Look]
     return traces
 
 
-def _band(mean: pd.DataFrame, look: style.Look, name: str) -> go.Scatter:
+def _band(mean: pd.DataFrame, look: style.Look, name: str) -> dict[str, Any]:
     steps, low, high = mean["step"].tolist(), mean["low"].tolist(), mean["high"].tolist()
-    return go.Scatter(
-        x=steps + steps[::-1],
-        y=high + low[::-1],
-        fill="toself",
-        fillcolor=style.transparent(look.colour, 0.18),
-        line={"width": 0},
-        mode="lines",
-        hoverinfo="skip",
-        name=name,
-        legendgroup=name,
-        showlegend=False,
-    )
+    return {
+        "type": "scatter",
+        "x": steps + steps[::-1],
+        "y": high + low[::-1],
+        "fill": "toself",
+        "fillcolor": style.transparent(look.colour, 0.18),
+        "line": {"width": 0},
+        "mode": "lines",
+        "hoverinfo": "skip",
+        "name": name,
+        "legendgroup": name,
+        "showlegend": False,
+    }
 
 
-def _mean_line(mean: pd.DataFrame, look: style.Look, name: str) -> go.Scatter:
-    return go.Scatter(
-        x=mean["step"].tolist(),
-        y=mean["accuracy"].tolist(),
-        mode="lines",
-        line={"color": look.colour, "dash": look.dash, "width": 2.2},
-        customdata=mean["num_seeds"].tolist(),
-        name=name,
-        legendgroup=name,
-        hovertemplate=f"{name}, step %{{x}}: %{{y:.1%}}, mean of %{{customdata}} seeds<extra></extra>",
-    )
+def _mean_line(mean: pd.DataFrame, look: style.Look, name: str) -> dict[str, Any]:
+    return {
+        "type": "scatter",
+        "x": mean["step"].tolist(),
+        "y": mean["accuracy"].tolist(),
+        "mode": "lines",
+        "line": {"color": look.colour, "dash": look.dash, "width": 2.2},
+        "customdata": mean["num_seeds"].tolist(),
+        "name": name,
+        "legendgroup": name,
+        "hovertemplate": f"{name}, step %{{x}}: %{{y:.1%}}, mean of %{{customdata}} seeds<extra></extra>",
+    }
 
 
-def _diverged(run: pd.DataFrame, look: style.Look, name: str) -> go.Scatter:
+def _diverged(run: pd.DataFrame, look: style.Look, name: str) -> dict[str, Any]:
     seed = run["seed"].iloc[0]
-    return go.Scatter(
-        x=run["step"].tolist(),
-        y=run["accuracy"].tolist(),
-        mode="lines+markers",
-        line={"color": look.colour, "width": 1},
-        marker={"symbol": "x", "size": [0] * (len(run) - 1) + [9], "color": look.colour, "opacity": 1},
-        name="diverged run (× where it ended)",
-        legendgroup="diverged",
-        legendrank=panels.LAST_RANK,
-        hovertemplate=f"{name}, seed {seed}, diverged; step %{{x}}: %{{y:.1%}}<extra></extra>",
-    )
+    return {
+        "type": "scatter",
+        "x": run["step"].tolist(),
+        "y": run["accuracy"].tolist(),
+        "mode": "lines+markers",
+        "line": {"color": look.colour, "width": 1},
+        "marker": {"symbol": "x", "size": [0] * (len(run) - 1) + [9], "color": look.colour, "opacity": 1},
+        "name": "diverged run (× where it ended)",
+        "legendgroup": "diverged",
+        "legendrank": panels.LAST_RANK,
+        "hovertemplate": f"{name}, seed {seed}, diverged; step %{{x}}: %{{y:.1%}}<extra></extra>",
+    }
