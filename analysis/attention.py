@@ -17,10 +17,11 @@ UNTRAINED, SELECTED = "untrained", "selected"
 STATES = {UNTRAINED: "before training", SELECTED: "at the selected step"}
 GROUP = (*CELL, "setting")
 """Columns that runs of one map share; they differ in their seeds."""
-_MEASURES = ("mass", "untrained", "uniform", "best_head", "untrained_best_head")
+MASS = "mass_on_relevant"
+_MEASURES = (MASS, UNTRAINED, "uniform", "best_head", "untrained_best_head")
 
 
-def masses(attention: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
+def mass(attention: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
     """Where each run looks.
 
     Args:
@@ -28,81 +29,64 @@ def masses(attention: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
         runs: rows of the ledger.
 
     Returns:
-        One row per run that has attention: all columns of runs, and as fractions mass (at the selected step),
+        One row per run that has attention: run_id, task, and as fractions mass_on_relevant (at the selected step),
         untrained (before the first update), uniform (the same attention to all visible tokens), best_head and
         untrained_best_head (mass of the head that has most, chosen in each state).
     """
     heads = [np.asarray(masses, dtype=float) for masses in attention["head_masses"]]
-    mass = [float(np.asarray(to, dtype=float)[places].sum()) for to, places in _pairs(attention)]
-    rows = attention[["run_id", "state", "uniform"]].assign(mass=mass, heads=heads)
+    pairs = zip(attention["weights"], attention["relevant"], strict=True)
+    shares = [float(np.asarray(to, dtype=float)[places].sum()) for to, places in pairs]
+    rows = attention[["run_id", "state", "uniform"]].assign(mass=shares, heads=heads)
     by_state = rows.groupby(["run_id", "state"]).agg(
         mass=("mass", "mean"), uniform=("uniform", "mean"), head=("heads", lambda own: np.mean(list(own), axis=0).max())
     )
     own = by_state.unstack("state")
     columns = {
-        "mass": ("mass", SELECTED),
-        "untrained": ("mass", UNTRAINED),
+        MASS: ("mass", SELECTED),
+        UNTRAINED: ("mass", UNTRAINED),
         "uniform": ("uniform", SELECTED),
         "best_head": ("head", SELECTED),
         "untrained_best_head": ("head", UNTRAINED),
     }
     told = pd.DataFrame({name: own[column] for name, column in columns.items() if column in own}, index=own.index)
-    return runs.merge(told.reindex(columns=list(_MEASURES)), left_on="run_id", right_index=True).reset_index(drop=True)
+    told = told.reindex(columns=list(_MEASURES)).rename_axis("run_id").reset_index()
+    return told.merge(runs[["run_id", "task"]], on="run_id")[["run_id", "task", *_MEASURES]]
 
 
-def _pairs(attention: pd.DataFrame) -> zip:
-    return zip(attention["weights"], attention["relevant"], strict=True)
-
-
-def gain(measured: pd.DataFrame, over: str) -> Interval:
-    """Mean over runs of how much more mass there is than before training, or than even attention gives.
-
-    Args:
-        measured: rows of `masses`, at least one.
-        over: "untrained" or "uniform".
-    """
-    return crossed_interval(
-        measured["mass"] - measured[over],
-        seeds=measured["seed"].tolist(),
-        body_seeds=measured["body_seed"].tolist(),
-        of=f"attention to the tokens that matter, minus {over}",
-    )
-
-
-def by_cell(measured: pd.DataFrame) -> pd.DataFrame:
+def by_cell(measured: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
     """One row per task, train set, init and setting.
 
     Args:
-        measured: rows of `masses`; one that lacks a state is left out.
+        measured: rows of `mass`; one that lacks a state is left out.
+        runs: rows of the ledger, each with its `setting`.
 
     Returns:
-        `GROUP`, protocol, size, mass, low, high (mean over runs with its 95 % t interval, null for one seed),
-        untrained, uniform, gain, gain_low, gain_high (mass minus untrained, paired by run), best_head,
+        `GROUP`, protocol, size, mass_on_relevant, low, high (mean over runs with its 95 % t interval, null for one
+        seed), untrained, uniform, gain, gain_low, gain_high (mass minus untrained, paired by run), best_head,
         untrained_best_head, num_runs, num_seeds.
     """
+    names = ["run_id", "seed", "body_seed", "protocol", "size", *GROUP]
+    known = measured.dropna(subset=[MASS, UNTRAINED]).drop(columns="task").merge(runs[names], on="run_id")
     rows = []
-    for key, group in measured.dropna(subset=["mass", UNTRAINED]).groupby(list(GROUP), sort=False):
-        mass, above = _mean(group, "mass"), gain(group, UNTRAINED)
+    for key, group in known.groupby(list(GROUP), sort=False):
+        here, above = _interval(group, group[MASS]), _interval(group, group[MASS] - group[UNTRAINED])
         rows.append(
             dict(zip(GROUP, key, strict=True))
             | {"protocol": group["protocol"].iloc[0], "size": group["size"].iloc[0]}
-            | {"mass": mass.estimate, "low": mass.low, "high": mass.high}
+            | {name: group[name].mean() for name in _MEASURES}
+            | {"low": here.low, "high": here.high}
             | {"gain": above.estimate, "gain_low": above.low, "gain_high": above.high}
-            | {name: group[name].mean() for name in _MEASURES if name != "mass"}
             | {"num_runs": len(group), "num_seeds": group["seed"].nunique()}
         )
-    numbers = ["mass", "low", "high", "untrained", "uniform", "gain", "gain_low", "gain_high"]
-    names = [*GROUP, "protocol", "size", *numbers, "best_head", "untrained_best_head", "num_runs", "num_seeds"]
-    return pd.DataFrame(rows, columns=names).astype(dict.fromkeys(numbers, float))
+    numbers = [*_MEASURES, "low", "high", "gain", "gain_low", "gain_high"]
+    columns = [*GROUP, "protocol", "size", *numbers, "num_runs", "num_seeds"]
+    return pd.DataFrame(rows, columns=columns).astype(dict.fromkeys(numbers, float))
 
 
-def _mean(measured: pd.DataFrame, column: str) -> Interval:
-    return crossed_interval(
-        measured[column],
-        seeds=measured["seed"].tolist(),
-        body_seeds=measured["body_seed"].tolist(),
-        of=f"mean {column}",
-    )
+def _interval(runs: pd.DataFrame, values: pd.Series) -> Interval:
+    """Mean over runs of one cell."""
+    seeds, body_seeds = runs["seed"].tolist(), runs["body_seed"].tolist()
+    return crossed_interval(values, seeds=seeds, body_seeds=body_seeds, of="attention to the tokens that matter")
 
 
 def maps(attention: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:

@@ -21,9 +21,10 @@ def frames(synthetic, tmp_path_factory):
 
 
 def test_mass_is_what_goes_to_the_places_that_matter(frames):
-    measured = attention.masses(frames.attention, frames.runs).sort_values("seed")
+    measured = attention.mass(frames.attention, frames.runs)
+    measured = measured.merge(frames.runs[["run_id", "seed"]]).sort_values("seed")
     assert measured["task"].tolist() == ["bit-xor"] * 2  # digits has no probe
-    assert measured["mass"].tolist() == pytest.approx([0.7, 0.8])
+    assert measured["mass_on_relevant"].tolist() == pytest.approx([0.7, 0.8])
     assert measured["untrained"].tolist() == pytest.approx([0.4, 0.4])
     assert measured["uniform"].tolist() == pytest.approx([(2 / 3 + 2 / 4) / 2] * 2)
     # Heads have 0.2 less and more than their mean; the best one is that with most over both tokens.
@@ -32,9 +33,9 @@ def test_mass_is_what_goes_to_the_places_that_matter(frames):
 
 
 def test_cells_are_means_over_seeds_with_intervals(frames):
-    (row,) = attention.by_cell(attention.masses(frames.attention, frames.runs)).to_dict("records")
+    (row,) = attention.by_cell(attention.mass(frames.attention, frames.runs), frames.runs).to_dict("records")
     half = 12.706205 * np.std([0.7, 0.8], ddof=1) / np.sqrt(2)
-    assert (row["mass"], row["low"], row["high"]) == pytest.approx((0.75, 0.75 - half, 0.75 + half))
+    assert (row["mass_on_relevant"], row["low"], row["high"]) == pytest.approx((0.75, 0.75 - half, 0.75 + half))
     assert (row["gain"], row["gain_low"]) == pytest.approx((0.35, 0.35 - half))
     assert (row["init"], row["num_seeds"], row["num_runs"]) == ("language", 2, 2)
 
@@ -50,10 +51,10 @@ def test_maps_are_means_over_runs_and_add_up(frames):
 
 def test_a_ledger_without_attention_has_no_masses(frames):
     none = frames.attention.head(0)
-    assert attention.masses(none, frames.runs).empty
-    assert attention.by_cell(attention.masses(none, frames.runs)).empty
+    assert attention.mass(none, frames.runs).empty
+    assert attention.by_cell(attention.mass(none, frames.runs), frames.runs).empty
     assert attention.maps(none, frames.runs).empty
     # Half of the states is half of the answer, and no error.
     before = frames.attention[frames.attention["state"] == "untrained"]
-    half = attention.masses(before, frames.runs)
-    assert pd.isna(half["mass"]).all() and attention.by_cell(half).empty
+    half = attention.mass(before, frames.runs)
+    assert pd.isna(half["mass_on_relevant"]).all() and attention.by_cell(half, frames.runs).empty
