@@ -9,17 +9,31 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from analysis import background, bodies, document, general, load, page, pictures, sections, tables_section
+from analysis import (
+    background,
+    bodies,
+    document,
+    general,
+    load,
+    page,
+    pictures,
+    scaling_section,
+    sections,
+    tables_section,
+)
+from analysis.claims import section as claims_section
 from study.errors import UserError, one_line, place
 
 TITLE = "Frozen pretrained transformers"
 QUESTION = "Does language pretraining help a frozen transformer on other modalities?"
 PARTS: tuple[Callable[[sections.Tables], sections.Part | None], ...] = (
     sections.answer,
+    claims_section.claims,
     general.test_accuracy,
     general.differences,
     general.learning_curves,
     tables_section.papers_tables,
+    scaling_section.scaling_ladders,
     bodies.bodies,
     background.lacking,
     background.costs,

@@ -98,11 +98,11 @@ SIDES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "statistics-do-not-explain": (FPT, {**FPT, "init": "statistics"}),
     "output-only-is-poor": (FPT, {**FPT, "train_set": "output-only", "features": "cached", "lr": 1e-2}),
     "depth-mixes-tokens": (NORMS, {**NORMS, "num_layers": 1}),
-    "pretrained-needs-fewer-layers": (NORMS, {**NORMS, "init": "random"}),
+    "fewer-layers-suffice": (NORMS, {**NORMS, "init": "random"}),
     "training-feedforward-helps": ({**FPT, "train_set": "fpt+feedforward"}, FPT),
     "training-attention-diverges": (FPT, {**FPT, "train_set": "fpt+attention"}),
     "layernorm-matters-most": (NORMS, {**NORMS, "train_set": "output+positions"}),
-    "other-language-models-alike": ({**FPT, "body": "bert"}, FPT),
+    "other-models-alike": ({**FPT, "body": "bert"}, FPT),
 }
 
 
@@ -187,13 +187,13 @@ def _inverted(study: Study, claim: str, task: str, effect: Values, sides: str) -
 
 MADE_BY: dict[str, Callable[[Study, str, str, Values, str], None]] = {
     "fpt-converges-sooner": _speed,
-    "fpt-converges-1-to-4-times-sooner": _speed,
+    "speed-up-is-1-to-4": _speed,
     "fpt-overfits-not": _gap,
     "accuracy-grows-with-size": _size,
     "output-only-is-fast": _fast,
-    "attention-finds-relevant-bits": _attention,
+    "attention-finds-bits": _attention,
     "tuned-unfrozen-beats-frozen": _swept,
-    "frozen-pretrained-beats-random": _swept,
+    "tuned-language-beats-random": _swept,
     "lower-rate-inverts": _inverted,
 }
 

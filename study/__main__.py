@@ -25,7 +25,7 @@ _COMMANDS = {
     "pretrain": "make a body; `run` does it by itself where a grid needs it",
     "doctor": "what works on this machine, what is missing, how to mend it",
 }
-LISTS = ("grids", "tasks", "models", "inits", "train-sets")
+LISTS = ("grids", "tasks", "models", "inits", "train-sets", "claims")
 _INTERRUPTED = 130
 # Errors with a message for the user that are no ValueErrors, by module: looked up only where that was imported.
 _TYPED = {"tasks.files": "MissingData", "models.hub": "OfflineError", "study.bodies": "MissingBody"}

@@ -47,6 +47,12 @@ def _train_sets() -> dict[str, str]:
     return {**named, "<group>+<group>": f"any of {', '.join((*TRAINABLE, *Part))} (that of the last layer alone)"}
 
 
+def _claims() -> dict[str, str]:
+    from analysis.claims import REGISTRY  # pandas and scipy, for this list alone
+
+    return {claim.id: f"{claim.sentence} ({claim.source})" for claim in REGISTRY.values()}
+
+
 def _first_line(thing: object) -> str:
     return (thing.__doc__ or "").strip().partition("\n")[0]
 
@@ -57,4 +63,5 @@ _LISTS: dict[str, Callable[[], dict[str, str]]] = {
     "models": _models,
     "inits": _inits,
     "train-sets": _train_sets,
+    "claims": _claims,
 }

@@ -12,9 +12,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from analysis.claims.printed import Printed, nothing
+
 if TYPE_CHECKING:
     from analysis.claims.context import Context
     from analysis.claims.effect import Effect
+    from analysis.claims.pairing import Side
 
 
 class Verdict(StrEnum):
@@ -109,7 +112,8 @@ class Claim:
         sentence: what is claimed.
         source: section or table of the paper or of its critique.
         family: with which claims it shares the error rate.
-        rows: which rows are compared, in words.
+        sides: the runs that it needs.
+        rows: which of them are compared, in words.
         effect: what is measured of them, in words.
         measure: the effects in one context, at most one per task (or per line that `effect` names).
         bounds: between which the effect must lie.
@@ -117,12 +121,14 @@ class Claim:
         unit: of the effect.
         combine: on how many tasks.
         diverged: how runs count that diverged.
+        printed: (task, line) -> the effect that the source prints, in the claim's unit; None where it prints none.
     """
 
     id: str
     sentence: str
     source: str
     family: Family
+    sides: tuple[Side, ...]
     rows: str
     effect: str
     measure: Callable[[Context], list[Effect]]
@@ -131,3 +137,4 @@ class Claim:
     unit: Unit = Unit.POINTS
     combine: Combine
     diverged: Diverged = Diverged.BEFORE
+    printed: Printed = nothing

@@ -6,7 +6,7 @@ import pandas as pd
 
 from analysis import load
 from analysis.claims import critique, mechanism, transfer
-from analysis.claims.claim import Claim, Family, Unit
+from analysis.claims.claim import Claim, Family, Unit, Verdict
 from analysis.claims.context import contexts
 from analysis.claims.effect import Tested, tested
 from analysis.claims.judgement import Result, judge
@@ -40,10 +40,10 @@ def table(results: list[Result]) -> pd.DataFrame:
     """One row per claim and context.
 
     Columns: protocol, scale, tuning, claim (id), sentence, source, family, verdict, num_tasks (with a pair of runs),
-    num_lines, num_told (lines on which the sides can be told apart), required (of those), p_support, p_contradict (one-
-    sided, of the claim by itself), p_holm (the smaller, corrected over the family), num_claims (of the family, run in
-    this context), num_seeds_low, num_seeds_high (units behind the lines), num_seeds_needed, num_diverged, num_unpaired,
-    why.
+    num_lines, num_told (lines on which the sides can be told apart), required (of those), num_for, num_against (of
+    those, each line by itself at its 95 % interval), p_support, p_contradict (one-sided, of the claim by itself),
+    p_holm (the smaller, corrected over the family), num_claims (of the family, run in this context), num_seeds_low,
+    num_seeds_high (units behind the lines), num_seeds_needed, num_diverged, num_unpaired, why.
     """
     return pd.DataFrame([_row(result) for result in results], columns=_COLUMNS)
 
@@ -51,6 +51,7 @@ def table(results: list[Result]) -> pd.DataFrame:
 _CONTEXT = ("protocol", "scale", "tuning")
 _COLUMNS = [
     *(*_CONTEXT, "claim", "sentence", "source", "family", "verdict", "num_tasks", "num_lines", "num_told", "required"),
+    *("num_for", "num_against"),
     *("p_support", "p_contradict", "p_holm", "num_claims", "num_seeds_low", "num_seeds_high", "num_seeds_needed"),
     *("num_diverged", "num_unpaired", "why"),
 ]
@@ -69,6 +70,8 @@ def _row(result: Result) -> dict[str, object]:
         "num_lines": len(result.lines),
         "num_told": len(result.told),
         "required": result.required,
+        "num_for": sum(line.verdict is Verdict.SUPPORTED for line in result.told),
+        "num_against": sum(line.verdict is Verdict.CONTRADICTED for line in result.told),
         "p_support": result.p_support,
         "p_contradict": result.p_contradict,
         "p_holm": result.p_holm,
@@ -86,7 +89,8 @@ def effects(results: list[Result]) -> pd.DataFrame:
     """One row per line of every claim and context.
 
     Columns: protocol, scale, tuning, claim, task, line, setting, unit (of estimate, low and high: percentage points,
-    ratios, ...), estimate, low, high (95 % interval; null where there is none), bound_low, bound_high (of the claim),
+    ratios, ...), estimate, low, high (95 % interval; null where there is none), printed (the source's own effect, of
+    its own sizes), bound_low, bound_high (of the claim),
     matches_within (the smallest margin at which the line would be alike; of claims of equivalence), verdict (of the
     line by itself), cannot (why the sides cannot be told apart; "" where they can), p_support, p_contradict, num_seeds,
     method, a, b, floor (fractions), num_diverged, num_unpaired, num_other (further places that do not count).
@@ -96,7 +100,20 @@ def effects(results: list[Result]) -> pd.DataFrame:
 
 
 _EFFECT_COLUMNS = [
-    *(*_CONTEXT, "claim", "task", "line", "setting", "unit", "estimate", "low", "high", "bound_low", "bound_high"),
+    *(
+        *_CONTEXT,
+        "claim",
+        "task",
+        "line",
+        "setting",
+        "unit",
+        "estimate",
+        "low",
+        "high",
+        "printed",
+        "bound_low",
+        "bound_high",
+    ),
     *("matches_within", "verdict", "cannot", "p_support", "p_contradict", "num_seeds", "method", "a", "b", "floor"),
     *("num_diverged", "num_unpaired", "num_other"),
 ]
@@ -125,6 +142,7 @@ def _effect_row(result: Result, line: Tested) -> dict[str, object]:
         "setting": effect.setting,
         "unit": str(claim.unit),
         **{name: claim.unit.shown(value) for name, value in numbers.items()},
+        "printed": claim.printed(effect.task, effect.line),
         "verdict": str(line.verdict),
         "cannot": effect.cannot,
         "p_support": line.p_support,

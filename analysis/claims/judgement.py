@@ -118,8 +118,19 @@ def _not_run(claim: Claim, context: Context, lines: list[Tested]) -> Result:
         p_holm=None,
         num_claims=0,
         num_seeds_needed=None,
-        why=f"needs {claim.rows}",
+        why=f"needs {claim.rows}; {_present(claim, context)}",
     )
+
+
+def _present(claim: Claim, context: Context) -> str:
+    """How many runs each side has here, and how many were asked for in vain."""
+    texts = []
+    for side in claim.sides:
+        have, lack = side.count(context.runs), side.count(context.missing)
+        texts.append(
+            f"{side.name}: {have or 'no'} {'run' if have == 1 else 'runs'}" + (f", {lack} missing" if lack else "")
+        )
+    return "here " + "; ".join(texts)
 
 
 def _result(

@@ -40,14 +40,21 @@ class Side:
 
     def of(self, context: Context) -> Rows:
         """Positions of those of the context's runs that are on this side."""
-        mask = np.ones(len(context.runs), dtype=bool)
+        return np.flatnonzero(self._mask(context.columns, len(context.runs)))
+
+    def count(self, runs: pd.DataFrame) -> int:
+        """How many of some runs are on this side."""
+        return int(self._mask({name: runs[name].to_numpy() for name in runs.columns}, len(runs)).sum())
+
+    def _mask(self, columns: Columns, number: int) -> NDArray[np.bool_]:
+        mask = np.ones(number, dtype=bool)
         for column, wanted in self.where.items():
             values = wanted if isinstance(wanted, tuple) else (wanted,)
             if column == "train_set":
                 column, values = "trains", tuple(trained_groups(value) for value in values)
-            present = pd.Series(context.columns[column])
+            present = pd.Series(columns[column])
             mask &= (present.isin(values) | (present.isna() & (None in values))).to_numpy()
-        return np.flatnonzero(mask)
+        return mask
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -161,7 +161,7 @@ def test_an_unwritable_place_is_refused(
 def test_list(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["list", "--json"]) == 0
     lists = document_of(capsys.readouterr().out)
-    assert set(lists) == {"grids", "tasks", "models", "inits", "train-sets"}
+    assert set(lists) == {"grids", "tasks", "models", "inits", "train-sets", "claims"}
     assert all(line.strip() and "\n" not in line for names in lists.values() for line in names.values())
     assert main(["list", "inits"]) == 0
     shown = capsys.readouterr().out
