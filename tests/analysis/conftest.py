@@ -11,7 +11,7 @@ def _module(name):
     return module
 
 
-_synthetic, _cards = _module("synthetic"), _module("synthetic_cards")
+_synthetic, _cards, _ladders = _module("synthetic"), _module("synthetic_cards"), _module("synthetic_ladders")
 
 
 @pytest.fixture(scope="session")
@@ -24,6 +24,13 @@ def synthetic():
 def synthetic_cards():
     """The functions that write cards of bodies with known contents."""
     return _cards
+
+
+@pytest.fixture(scope="session")
+def ladders(synthetic):
+    """The module with runs of the small ladders, with known laws."""
+    _ladders.make_run = synthetic.run
+    return _ladders
 
 
 @pytest.fixture(scope="session")
