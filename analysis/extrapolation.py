@@ -94,6 +94,24 @@ def leave_largest_out(
     )
 
 
+def table(found: Extrapolation) -> pd.DataFrame:
+    """One row: ladder, x under its names, predicted, low, high, level, observed, error, relative_error, is_inside."""
+    ladder = found.fit.ladder
+    row = {
+        "ladder": ladder.of,
+        **dict(zip(ladder.x_names, found.x.tolist(), strict=True)),
+        "predicted": found.predicted,
+        "low": found.low,
+        "high": found.high,
+        "level": found.level,
+        "observed": found.observed,
+        "error": found.error,
+        "relative_error": found.relative_error,
+        "is_inside": found.is_inside,
+    }
+    return pd.DataFrame([row])
+
+
 def leave_one_out(ladder: Ladder, form: Form, *, delta: float | None = None, seed: int = 0) -> pd.DataFrame:
     """Every rung predicted from the others: x under its names, observed, predicted, error, relative_error, is_end.
 

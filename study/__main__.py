@@ -21,6 +21,7 @@ _COMMANDS = {
     "run": "train what is missing of a grid; may be interrupted and repeated at any time",
     "status": "what of a grid is done, failed, diverged or missing",
     "report": "tables and figures of a ledger as one offline HTML page",
+    "fit": "a scaling law through runs of a ledger, or the reason why they carry none",
     "search": "find settings for the variants of a task; `run --tuned` uses them",
     "pretrain": "make a body; `run` does it by itself where a grid needs it",
     "doctor": "what works on this machine, what is missing, how to mend it",
@@ -83,7 +84,7 @@ def _parser() -> argparse.ArgumentParser:
         made[name].add_argument("--where", metavar="CONDITIONS", help="only these runs: 'task=bit-xor|digits,seed=0'")
         made[name].add_argument("--seeds", metavar="N", type=int, help="only the seeds below N")
         made[name].add_argument("--tuned", action="store_true", help="with the settings that `study search` found")
-    for name in ("run", "status", "report", "search", "pretrain"):
+    for name in ("run", "status", "report", "fit", "search", "pretrain"):
         made[name].add_argument(
             "--out", required=True, metavar="URI", help="the ledger: a folder, or s3://, gs://, ..."
         )
@@ -93,6 +94,7 @@ def _parser() -> argparse.ArgumentParser:
         "--log-to", metavar="TRACKER", help="also copy results: tensorboard:DIR, wandb:PROJECT or mlflow:URI"
     )
     _add_search(made["search"])
+    _add_fit(made["fit"])
     for name in ("run", "search", "pretrain"):
         made[name].add_argument("--address", metavar="ADDRESS", help="a running Ray cluster; 'auto' finds it")
     made["report"].add_argument("--to", required=True, metavar="DIR", help="folder for index.html and the figures")
@@ -109,6 +111,17 @@ def _parser() -> argparse.ArgumentParser:
         subparser.add_argument("--json", action="store_true", help="one JSON document as the last line of stdout")
         subparser.allow_abbrev = False
     return parser
+
+
+def _add_fit(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--x", required=True, help="params, trained, examples, steps, flops, depth, width or a column")
+    parser.add_argument("--y", required=True, help="test_error, test_loss, ... or a column where lower is better")
+    parser.add_argument("--by", metavar="COLUMNS", help="columns that tell variants apart: init,train_set")
+    parser.add_argument("--form", default="power-floor", help="the law to fit (default: %(default)s); docs/fits.md")
+    parser.add_argument("--where", metavar="CONDITIONS", help="only these runs: 'task=bit-memory,train_set=full'")
+    parser.add_argument("--rung", metavar="COLUMNS", help="columns that tell rungs apart, where x differs by seed")
+    parser.add_argument("--between", metavar="FLOOR,CEILING", help="rescale an error: floor_accuracy,1")
+    parser.add_argument("--samples", metavar="N", type=int, default=1000, help="bootstrap fits (default: %(default)s)")
 
 
 def _add_search(parser: argparse.ArgumentParser) -> None:

@@ -96,6 +96,18 @@ def _report(args: argparse.Namespace, command: list[str]) -> Reply:
     return Reply({"report": str(page)}, [f"report: {page}"])
 
 
+def _fit(args: argparse.Namespace, command: list[str]) -> Reply:
+    from analysis import fit_request
+    from study.reply import table
+
+    del command
+    names = ("x", "y", "by", "form", "where", "rung", "between")
+    request = fit_request.Request(**{name: getattr(args, name) for name in names}, num_samples=args.samples)
+    found = fit_request.answer(args.out, request)
+    shown = [table(title, columns, rows) for title, columns, rows in fit_request.lines(found)]
+    return Reply(found.document, [*shown, *found.refusals], SOME_FAILED if found.refusals else DONE)
+
+
 def _pretrain(args: argparse.Namespace, command: list[str]) -> Reply:
     from study.launch_bodies import described, run_pretraining
 
@@ -152,6 +164,7 @@ COMMANDS: dict[str, Callable[[argparse.Namespace, list[str]], Reply]] = {
     "run": _run,
     "status": _status,
     "report": _report,
+    "fit": _fit,
     "search": _search,
     "pretrain": _pretrain,
     "doctor": _doctor,
