@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import pandas as pd
 import pyarrow as pa
@@ -15,29 +17,44 @@ from study.storage import Storage
 _SCHEMA = pa.schema([RUNS.field("run_id"), *SPEC_COLUMNS])
 
 
-def lacking(storage: Storage, have: set[str]) -> tuple[pd.DataFrame, set[str], list[str]]:
-    """Runs that a launch asked for and that have no row, and runs whose settings a search found.
+@dataclass(frozen=True)
+class Asked:
+    """What the launches of a ledger asked for.
+
+    Attributes:
+        missing: runs without a row: run_id and the columns of a run's specification.
+        tuned: ids of the runs whose settings a search found, those excepted that some launch asked for as specified.
+        grids: ids of the runs of each grid, by its name.
+        problems: one line for each manifest that cannot be read, or that another version of the program wrote.
+    """
+
+    missing: pd.DataFrame
+    tuned: frozenset[str]
+    grids: Mapping[str, frozenset[str]]
+    problems: tuple[str, ...]
+
+
+def read(storage: Storage, have: set[str]) -> Asked:
+    """The manifests of a ledger.
 
     Args:
         storage: of the ledger.
         have: run ids that have a row.
-
-    Returns:
-        A frame with run_id and the columns of a run's specification; the ids of tuned runs, those excepted that some
-        launch asked for as specified; and one line for each manifest that cannot be read, or that another version of
-        the program wrote.
     """
     rows: dict[str, dict] = {}
     tuned: set[str] = set()
     as_specified: set[str] = set()
+    grids: dict[str, set[str]] = {}
     problems = []
     names = storage.names("manifest")
     for name in names:
         try:
             document = json.loads(storage.read(f"manifest/{name}"))
             runs, found = document["runs"], set(document.get("tuned", ()))
+            ids = {run["run_id"] for run in runs}
+            grids.setdefault(str(document.get("grid", name)), set()).update(ids)
             tuned |= found
-            as_specified |= {run["run_id"] for run in runs} - found
+            as_specified |= ids - found
             wanted = [run for run in runs if run["run_id"] not in have]
             specs = [RunSpec.from_json(json.dumps(_without(run, "run_id"))) for run in wanted]
         except UserError as error:
@@ -49,7 +66,8 @@ def lacking(storage: Storage, have: set[str]) -> tuple[pd.DataFrame, set[str], l
     if not names:
         problems.append("no manifest: which runs were asked for, and so which are missing, is not known")
     missing = pa.Table.from_pylist(list(rows.values()), schema=_SCHEMA).to_pandas()
-    return missing, tuned - as_specified, problems
+    named = {name: frozenset(ids) for name, ids in grids.items()}
+    return Asked(missing, frozenset(tuned - as_specified), named, tuple(problems))
 
 
 def _without(run: dict, name: str) -> dict:

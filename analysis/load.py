@@ -6,7 +6,7 @@ Imports neither ray nor torch, so results can be read where neither is installed
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -36,6 +36,7 @@ class Frames:
             specification, `tuning` and `setting`.
         problems: one line for each part of the ledger that could not be read and is left out.
         attention: one row per token that is read and state, of those runs whose task has a probe; lists are arrays.
+        grids: ids of the runs that were asked for, by the grid's name.
     """
 
     source: str
@@ -44,6 +45,7 @@ class Frames:
     missing: pd.DataFrame
     problems: tuple[str, ...] = ()
     attention: pd.DataFrame = field(default_factory=lambda: ledger_schema.ATTENTION.empty_table().to_pandas())
+    grids: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
     @cached_property
     def counts(self) -> dict[str, int]:
@@ -76,12 +78,14 @@ def load(uri: str) -> Frames:
         why = f" ({problems[0]})" if problems else ""
         raise UserError(f"{uri}: the ledger has no readable run{why}; run a grid with --out {uri} first")
     frame = runs.to_pandas()
-    missing, tuned, unread = asked.lacking(ledger.open_existing(uri).storage, set(frame["run_id"]))
+    launches = asked.read(ledger.open_existing(uri).storage, set(frame["run_id"]))
+    missing, tuned = launches.missing, launches.tuned
     for part in (frame, missing):
         part["tuning"] = part["run_id"].isin(tuned).map({True: settings.TUNED, False: settings.AS_SPECIFIED})
     both = settings.settings(pd.concat([frame[missing.columns], missing], ignore_index=True))
     frame["setting"], missing["setting"] = both[: len(frame)], both[len(frame) :].to_numpy()
-    return Frames(uri, frame, curves.to_pandas(), missing, (*problems, *unread), attention.to_pandas())
+    problems = (*problems, *launches.problems)
+    return Frames(uri, frame, curves.to_pandas(), missing, problems, attention.to_pandas(), launches.grids)
 
 
 def order(column: str, names: Iterable[str]) -> list[str]:

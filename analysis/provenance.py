@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Collection
 
 import pandas as pd
 
@@ -12,6 +13,8 @@ from study.spec import RunSpec
 
 _UNITS = ((1e18, "EFLOP"), (1e15, "PFLOP"), (1e12, "TFLOP"), (1e9, "GFLOP"), (1e6, "MFLOP"), (0.0, "FLOP"))
 _MOST_VALUES = 8
+_CPU = ("cpu", "thread(s)")
+"""How the ledger's column `device` ends where no accelerator trained the run (`study.provenance.device_name`)."""
 
 
 def gaps(frames: load.Frames) -> pd.DataFrame:
@@ -24,6 +27,18 @@ def gaps(frames: load.Frames) -> pd.DataFrame:
     lacking["error"] = lacking["error"].fillna("")
     grouped = lacking.groupby(key, sort=True)["seed"].agg(lambda seeds: ", ".join(str(int(s)) for s in sorted(seeds)))
     return grouped.rename("seeds").reset_index()
+
+
+def reasons(frames: load.Frames) -> pd.DataFrame:
+    """Runs without a result by why: columns status, error ("" where there is none), num_runs, num_settings, tasks."""
+    ended = frames.runs[frames.runs["status"] != "done"]
+    columns = ["status", "error", "task", "setting"]
+    lacking = pd.concat([ended, frames.missing.assign(status="missing", error=None)], ignore_index=True)[columns]
+    lacking["error"] = lacking["error"].fillna("")
+    grouped = lacking.groupby(["status", "error"], as_index=False).agg(
+        num_runs=("task", "size"), num_settings=("setting", "nunique"), tasks=("task", lambda names: set(names))
+    )
+    return grouped.sort_values(["num_runs", "status", "error"], ascending=[False, True, True], ignore_index=True)
 
 
 def cost(frames: load.Frames) -> pd.DataFrame:
@@ -40,6 +55,23 @@ def cost(frames: load.Frames) -> pd.DataFrame:
     )
     rank = {name: i for axis in ("task", "train_set") for i, name in enumerate(load.order(axis, table[axis]))}
     return table.sort_values(["task", "train_set"], key=lambda names: names.map(rank), ignore_index=True)
+
+
+def cost_of(frames: load.Frames, ids: Collection[str]) -> dict[str, float]:
+    """Of these runs: numbers by status, gpu_hours, cpu_hours and train_flops.
+
+    Hours are the runs' shares of the time of their packs, on the kind of device that the ledger names.
+    """
+    runs = frames.runs[frames.runs["run_id"].isin(ids)]
+    on_cpu = runs["device"].fillna("").str.endswith(_CPU)
+    by_status = runs["status"].value_counts()
+    return {
+        **{f"num_{status}": int(by_status.get(status, 0)) for status in ("done", "diverged", "failed")},
+        "num_missing": int(frames.missing["run_id"].isin(ids).sum()),
+        "gpu_hours": float(runs.loc[~on_cpu, "wall_seconds"].sum()) / 3600,
+        "cpu_hours": float(runs.loc[on_cpu, "wall_seconds"].sum()) / 3600,
+        "train_flops": float(runs["train_flops"].sum()),
+    }
 
 
 def fields(frames: load.Frames) -> dict[str, str]:

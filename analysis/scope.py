@@ -5,6 +5,8 @@ from __future__ import annotations
 import pandas as pd
 
 from analysis.page import Tags
+from study.grids.cells import counts_under
+from study.spec import Protocol
 
 FULL, SMALL = "full", "small"
 SCALES = (FULL, SMALL)
@@ -25,11 +27,18 @@ def scale_of(size: str | None) -> str:
 def tags_of(runs: pd.DataFrame) -> Tags:
     """What some runs are about, for a block or a row of the page.
 
+    Runs of a task and body that do the same under both protocols are about both, whatever they were asked for under.
+
     Args:
-        runs: the columns task, protocol and size.
+        runs: the columns task, protocol, body and size.
     """
+    kinds = runs[["task", "protocol", "body"]].drop_duplicates().itertuples(index=False, name=None)
     return {
         "task": sorted(runs["task"].unique()),
-        "protocol": sorted(runs["protocol"].unique()),
+        "protocol": sorted({each for task, own, body in kinds for each in _protocols(task, own, body)}),
         "scale": sorted({scale_of(None if pd.isna(size) else size) for size in runs["size"].unique()}),
     }
+
+
+def _protocols(task: str, own: str, body: str) -> list[str]:
+    return [str(each) for each in Protocol if counts_under(each, of_run=own, task=task, body=body)]
