@@ -17,8 +17,8 @@ from study.spec import Protocol
 _BOTH = "both"
 _COUNTS = ("num_done", "num_diverged", "num_failed", "num_missing")
 _HEADS = (
-    *("row", "column", "protocol", "published", "measured", "95 % interval", "n", "lacking"),
-    *("best trivial predictor, chance", "published lies"),
+    *("row", "column", "measured", "published", "95 % interval", "n", "lacking", "protocol", "floor, chance"),
+    "published lies",
 )
 _SMALL = (
     "Bodies, sequences and steps of this scale are smaller than the papers', so published and measured numbers are of "
@@ -58,7 +58,7 @@ def papers_tables(data: Tables) -> Part | None:
         "Accuracies in percent, at the step of best validation accuracy. Published numbers stand with how sure of them "
         f"we are ({codes}). The interval is a t interval over seeds; where seeds and bodies are crossed, the wider of "
         "that over seeds and that over bodies; of so few it may reach beyond 100 %. Diverged, failed and missing runs "
-        "take no part in means."
+        "take no part in means. Floor: best trivial predictor."
     )
     end = page.paragraph(f"Tables of which no run was asked for: {'; '.join(absent)}.") if absent else ""
     return Part(Section("tables", "The papers' tables, published beside measured", lead + body + end), tuple(pictures))
@@ -117,12 +117,12 @@ def _lines(rows: pd.DataFrame) -> list[list[object]]:
         [
             row["row"],
             row["column"],
-            row["protocol"],
-            _published(row),
             _measured(row),
+            _published(row),
             None if pd.isna(row["low"]) and pd.isna(row["high"]) else f"{_end(row, 'low')} to {_end(row, 'high')}",
             row["num_done"],
             _lacking(row),
+            row["protocol"],
             None if pd.isna(row["floor"]) else f"{row['floor']:.1f}, {row['chance']:.1f}",
             row["differs"],
         ]
