@@ -14,7 +14,7 @@ from analysis.load import CELL
 from analysis.stats import Interval, crossed_interval
 
 UNTRAINED, SELECTED = "untrained", "selected"
-STATES = {UNTRAINED: "before training", SELECTED: "at the selected step"}
+STATES = {UNTRAINED: "before training", SELECTED: "after"}
 GROUP = (*CELL, "setting")
 """Columns that runs of one map share; they differ in their seeds."""
 MASS = "mass_on_relevant"
