@@ -17,7 +17,9 @@ from analysis import (
     load,
     page,
     pictures,
+    rates_section,
     scaling_section,
+    search_section,
     sections,
     tables_section,
 )
@@ -33,6 +35,8 @@ PARTS: tuple[Callable[[sections.Tables], sections.Part | None], ...] = (
     general.differences,
     general.learning_curves,
     tables_section.papers_tables,
+    rates_section.learning_rates,
+    search_section.searches,
     scaling_section.scaling_ladders,
     bodies.bodies,
     background.lacking,

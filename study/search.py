@@ -7,6 +7,7 @@ continues after Ctrl-C or a kill, and more --samples continue what was complete.
 from __future__ import annotations
 
 import dataclasses
+import logging
 import math
 from collections.abc import Sequence
 from typing import Any, cast
@@ -28,6 +29,7 @@ from study.search_server import Progress
 from study.search_space import SHAPES, Choice
 from study.storage import absolute
 
+_logger = logging.getLogger(__name__)
 _BATCHES = 4
 """Cohorts that a study has at least: what the first ones reached is to guide the others (docs/search.md)."""
 _MAX_WORKERS = 256
@@ -95,7 +97,7 @@ def _evaluate(ledger: Ledger, plans: Sequence[Plan]) -> dict[str, str]:
     progress: Progress = cast(Any, ray.get(server.progress.remote()))
     left = progress.total - progress.ended
     workers = range(min(_MAX_WORKERS, math.ceil(left / width)))
-    trials.fit(
+    died = trials.fit(
         SearchTrial,
         SearchJob(
             ledger.uri, git_revision(), workers, server, {plan.name: plan.source for plan in plans if plan.source}
@@ -106,6 +108,8 @@ def _evaluate(ledger: Ledger, plans: Sequence[Plan]) -> dict[str, str]:
         board=Board("proposals", work=[1.0 for _ in workers], total=left),
     )
     ray.kill(server)
+    if died:
+        _logger.warning("%d of %d workers died for good: %s", len(died), len(workers), next(iter(died.values())))
     return reasons
 
 

@@ -34,6 +34,7 @@ class Plan:
         sampler: name of what chooses them.
         num_samples: proposals in all.
         num_seeds: of each proposal.
+        chance_accuracy: of a uniform guess.
         points: the proposals themselves, with sampler `grid`.
         source: body of our own that its runs start from; None where there is none.
     """
@@ -43,6 +44,7 @@ class Plan:
     sampler: str
     num_samples: int
     num_seeds: int
+    chance_accuracy: float
     points: tuple[Mapping[str, Value], ...] = ()
     source: BodySource | None = field(default=None, compare=False)
 
@@ -158,6 +160,7 @@ def rows(plan: Plan, study: SearchStudy) -> list[dict[str, Any]]:
                 "rung_accuracies": [_mean(reading.accuracies) for reading in whole],
                 "rung_losses": [_mean(reading.losses) for reading in whole],
                 "seed_accuracies": list(reached[-1].accuracies) if reached else None,
+                "chance_accuracy": plan.chance_accuracy,
                 "num_steps_done": reached[-1].num_steps if reached else 0,
                 "started_at": trial.datetime_start,
                 "ended_at": trial.datetime_complete,

@@ -89,7 +89,8 @@ def _plan(request: Request, target: Target, task: Task) -> Plan:
     if request.sampler == GRID:
         asked = {text.partition("=")[0].strip() for text in request.overrides}
         points = grid_points(space, request.num_samples, asked, own_values(base))
-    return Plan(target, space, request.sampler, request.num_samples, request.num_seeds, tuple(points))
+    budget = (request.num_samples, request.num_seeds)
+    return Plan(target, space, request.sampler, *budget, task.chance_accuracy, tuple(points))
 
 
 def _check_data(chosen: Sequence[Target]) -> None:

@@ -47,11 +47,13 @@ def found(ledger: Ledger, plan: Plan, reason: str) -> Outcome:
     states = [state_of(trial) for trial in study.trials]
     counts = {state: states.count(state) for state in (COMPLETE, PRUNED, DIVERGED, FAILED)}
     num_steps = sum(max((each.num_steps for each in readings(trial)), default=0) for trial in study.trials)
+    left = study.num_left + len(study.unfinished())
+    if left:
+        reason = reason or f"{left} proposals are missing; the same command continues"
     if study.best is None:
-        reason = reason or "no proposal was complete"
-        return Outcome(plan, counts, num_steps, None, "", reason)
+        return Outcome(plan, counts, num_steps, None, "", reason or "no proposal was complete")
     setting = _setting(plan, study, counts, num_steps)
-    return Outcome(plan, counts, num_steps, setting, tuned.write(ledger.storage, setting), "")
+    return Outcome(plan, counts, num_steps, setting, tuned.write(ledger.storage, setting), reason)
 
 
 def _setting(plan: Plan, study: SearchStudy, counts: Mapping[str, int], num_steps: int) -> tuned.TunedSetting:

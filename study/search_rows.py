@@ -44,6 +44,7 @@ TRIALS = pa.schema(
         _column("rung_accuracies", _FLOATS, "mean validation accuracy over seeds at these", "fraction", required=True),
         _column("rung_losses", _FLOATS, "mean validation loss over seeds at these", "nats", required=True),
         _column("seed_accuracies", _FLOATS, "of each seed, at the last rung; null before any", "fraction"),
+        _column("chance_accuracy", pa.float64(), "accuracy of a uniform guess", "fraction", required=True),
         _column("num_steps_done", pa.int64(), "updates over all seeds", "steps", required=True),
         _column("started_at", _TIME, "when it was asked for (UTC)"),
         _column("ended_at", _TIME, "when it ended (UTC); null while it runs"),

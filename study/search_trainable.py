@@ -92,7 +92,7 @@ class SearchTrial(tune.Trainable):
     def setup(self, config: dict[str, Any], job: SearchJob | None = None) -> None:
         """Ray's hook at the start of the process."""
         assert job is not None
-        self._job, self._server, self._storage = job, _Far(job.server), open_storage(job.out)
+        self._job, self._server, self._place = job, _Far(job.server), open_storage(job.out)
         keep_freed_memory()
         self._start(config)
 
@@ -117,7 +117,7 @@ class SearchTrial(tune.Trainable):
             sources = {} if source is None else {run.run_id: source for run in runs}
             origin = Origin(self._job.revision, device, sources)
             yield from evaluate(
-                cohort, self._server, origin=origin, storage=self._storage, make_engine=type(self).make_engine
+                cohort, self._server, origin=origin, storage=self._place, make_engine=type(self).make_engine
             )
             self._ended += len(cohort.proposals)
 
