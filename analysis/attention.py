@@ -17,6 +17,7 @@ UNTRAINED, SELECTED = "untrained", "selected"
 STATES = {UNTRAINED: "before training", SELECTED: "after"}
 GROUP = (*CELL, "setting")
 """Columns that runs of one map share; they differ in their seeds."""
+_ABOUT = ("protocol", "body", "size")
 MASS = "mass_on_relevant"
 _MEASURES = (MASS, UNTRAINED, "uniform", "best_head", "untrained_best_head")
 
@@ -61,25 +62,25 @@ def by_cell(measured: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
         runs: rows of the ledger, each with its `setting`.
 
     Returns:
-        `GROUP`, protocol, size, mass_on_relevant, low, high (mean over runs with its 95 % t interval, null for one
-        seed), untrained, uniform, gain, gain_low, gain_high (mass minus untrained, paired by run), best_head,
+        `GROUP`, protocol, body, size, mass_on_relevant, low, high (mean over runs with its 95 % t interval, null for
+        one seed), untrained, uniform, gain, gain_low, gain_high (mass minus untrained, paired by run), best_head,
         untrained_best_head, num_runs, num_seeds.
     """
-    names = ["run_id", "seed", "body_seed", "protocol", "size", *GROUP]
+    names = ["run_id", "seed", "body_seed", *_ABOUT, *GROUP]
     known = measured.dropna(subset=[MASS, UNTRAINED]).drop(columns="task").merge(runs[names], on="run_id")
     rows = []
     for key, group in known.groupby(list(GROUP), sort=False):
         here, above = _interval(group, group[MASS]), _interval(group, group[MASS] - group[UNTRAINED])
         rows.append(
             dict(zip(GROUP, key, strict=True))
-            | {"protocol": group["protocol"].iloc[0], "size": group["size"].iloc[0]}
+            | {name: group[name].iloc[0] for name in _ABOUT}
             | {name: group[name].mean() for name in _MEASURES}
             | {"low": here.low, "high": here.high}
             | {"gain": above.estimate, "gain_low": above.low, "gain_high": above.high}
             | {"num_runs": len(group), "num_seeds": group["seed"].nunique()}
         )
     numbers = [*_MEASURES, "low", "high", "gain", "gain_low", "gain_high"]
-    columns = [*GROUP, "protocol", "size", *numbers, "num_runs", "num_seeds"]
+    columns = [*GROUP, *_ABOUT, *numbers, "num_runs", "num_seeds"]
     return pd.DataFrame(rows, columns=columns).astype(dict.fromkeys(numbers, float))
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from analysis import (
+    attention_section,
     background,
     bodies,
     document,
@@ -35,6 +36,7 @@ PARTS: tuple[Callable[[sections.Tables], sections.Part | None], ...] = (
     general.differences,
     general.learning_curves,
     tables_section.papers_tables,
+    attention_section.attention_maps,
     rates_section.learning_rates,
     search_section.searches,
     scaling_section.scaling_ladders,
