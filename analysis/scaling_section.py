@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from analysis import page, scaling, scaling_pairs, scope
-from analysis.axes import AXES, Axis, find
+from analysis.axes import AXES, Axis
 from analysis.page import Section, Tags
 from analysis.pictures import Picture
 from analysis.scaling import INTERVAL_TEXT, Law
@@ -24,9 +24,9 @@ _ERROR = "Test error is 1 − test accuracy at the step of best validation accur
 
 def scaling_ladders(data: Tables) -> Part | None:
     """Every ladder of the ledger; None without one."""
-    laws = scaling.laws(find(data.frames.runs))
-    if not laws:
+    if not data.ladders:
         return None
+    laws = scaling.laws(data.ladders)
     table, body, pictures = scaling.rows(laws), page.paragraph(_LEAD), []
     for axis in AXES:
         tasks = list(dict.fromkeys(law.series.task for law in laws if law.series.axis is axis))

@@ -8,7 +8,7 @@ from functools import cached_property
 
 import pandas as pd
 
-from analysis import accuracy, body_cards, comparisons, curves, load, page, scope, settings, summary
+from analysis import accuracy, axes, body_cards, comparisons, curves, load, page, scope, settings, summary
 from analysis.page import Section
 from analysis.pictures import Picture
 
@@ -36,6 +36,11 @@ class Tables:
     def settings(self) -> list[str]:
         """Settings that are drawn: those with something to compare first, then by number of runs."""
         return drawn_settings(self.frames)
+
+    @cached_property
+    def ladders(self) -> list[axes.Series]:
+        """Scaling ladders of the ledger, which several sections draw."""
+        return axes.find(self.frames.runs)
 
     @cached_property
     def tags(self) -> dict[str, page.Tags]:

@@ -36,17 +36,42 @@ def error_of(spec: RunSpec) -> float:
 @cache
 def runs(grid: str, task: str = "bit-memory") -> pd.DataFrame:
     """Rows of the ledger, as `analysis.load` gives them."""
-    rows = []
-    for spec in load_grid(grid):
-        if spec.task != task:
-            continue
-        total, trained = num_params(spec)
-        noise = np.random.default_rng([int(spec.run_id[:8], 16), spec.seed]).standard_normal()
-        error = error_of(spec) + (0.003 if spec.train_set_name == "fpt" else 0.03 * error_of(spec)) * noise
-        fields = {name: getattr(spec, name) for name in spec.__dataclass_fields__ if name != "task"}
-        row = make_run(task, accuracy=1 - error, floor=0.75, **fields)
-        flops = 6.0 * total * spec.batch_size * 9 * spec.num_steps
-        train = row["test_accuracy"] + (0.1 if spec.num_train_examples else 0.0) * (1 - row["test_accuracy"])
-        rows.append(row | {"num_params_total": total, "num_params_trained": trained, "train_flops": flops,
-                           "train_accuracy": train, "selected_step": spec.num_steps})  # fmt: skip
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows(grid, task))
+
+
+def rows(grid: str, task: str = "bit-memory") -> list[dict]:
+    """The same, as they are written."""
+    return [_row(spec) for spec in load_grid(grid) if spec.task == task]
+
+
+def _row(spec: RunSpec) -> dict:
+    total, trained = num_params(spec)
+    noise = np.random.default_rng([int(spec.run_id[:8], 16), spec.seed]).standard_normal()
+    error = error_of(spec) + (0.003 if spec.train_set_name == "fpt" else 0.03 * error_of(spec)) * noise
+    row = make_run(accuracy=1 - error, floor=0.75, **{name: getattr(spec, name) for name in spec.__dataclass_fields__})
+    # With few examples, training accuracy is ahead.
+    ahead = 0.0 if spec.num_train_examples is None else min(error, 4 / spec.num_train_examples)
+    return row | {
+        "num_params_total": total,
+        "num_params_trained": trained,
+        "train_flops": 6.0 * total * spec.batch_size * 9 * spec.num_steps,
+        "train_accuracy": 1 - error + ahead,
+        "selected_step": spec.num_steps,
+    }
+
+
+def curves(rows: list[dict]) -> list[dict]:
+    """Evaluations of such rows: accuracy nears its end exponentially, that of training batches from above."""
+    points = []
+    for row in rows:
+        for step in range(0, row["num_steps"] + 1, row["eval_every_steps"]):
+            share = step / row["num_steps"]
+            rise = (1 - np.exp(-4 * share)) / (1 - np.exp(-4))
+            for split in ("valid", "train"):
+                accuracy = 0.5 + (row[f"{split.replace('valid', 'test')}_accuracy"] - 0.5) * rise
+                points.append({
+                    "run_id": row["run_id"], "step": step, "split": split, "num_examples": 1000, "loss": 1.0,
+                    "accuracy": float(accuracy), "lr": 1e-3, "examples_per_second": 400.0,
+                    "train_flops": row["train_flops"] * share, "wall_seconds": row["wall_seconds"] * share,
+                })  # fmt: skip
+    return points

@@ -9,13 +9,8 @@ from study.__main__ import main
 
 @pytest.fixture(scope="module")
 def out(synthetic, ladders, tmp_path_factory) -> str:
-    frame = ladders.runs("scaling-size-small")
-    rows = frame[frame["init"] != "statistics"].to_dict("records")
-    return synthetic.write(tmp_path_factory.mktemp("ladders") / "out", [_without_nulls(row) for row in rows])
-
-
-def _without_nulls(row: dict) -> dict:
-    return {name: None if value != value else value for name, value in row.items()}
+    rows = [row for row in ladders.rows("scaling-size-small") if row["init"] != "statistics"]
+    return synthetic.write(tmp_path_factory.mktemp("ladders") / "out", rows)
 
 
 def fit(out: str, *arguments: str) -> list[str]:
