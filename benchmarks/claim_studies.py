@@ -118,10 +118,10 @@ def _speed(study: Study, claim: str, task: str, effect: Values, sides: str) -> N
     for side, axes, steps in (("a", FPT, 200.0 + 0 * effect), ("b", RANDOM, 200.0 * np.exp(effect))):
         if side in sides:
             for run_id, step in zip(study.add(task, study.accuracy, **axes), steps.tolist(), strict=True):
-                study.curves += _curve(run_id, step, float(np.mean(study.accuracy)))
+                study.curves += curve(run_id, step, float(np.mean(study.accuracy)))
 
 
-def _curve(run_id: str, step: float, accuracy: float) -> list[dict[str, Any]]:
+def curve(run_id: str, step: float, accuracy: float) -> list[dict[str, Any]]:
     """At chance until just before a step, at the accuracy from there on."""
     before, after = [0.0, step - 1], [step + i for i in range(12)]
     points = [*((at, CHANCE) for at in before), *((at, accuracy) for at in after)]

@@ -64,10 +64,26 @@ class Context:
         """The columns of `runs`, as arrays: what a pairing looks up hundreds of times."""
         return {name: self.runs[name].to_numpy() for name in self.runs.columns}
 
+    @cached_property
+    def _masks(self) -> dict[tuple[str, tuple[Any, ...]], NDArray[np.bool_]]:
+        return {}
+
+    def mask(self, column: str, values: tuple[Any, ...]) -> NDArray[np.bool_]:
+        """Whether a run has one of these values in a column; None is a null."""
+        if (column, values) not in self._masks:
+            self._masks[column, values] = is_any(self.runs[column], values)
+        return self._masks[column, values]
+
     def only(self, mask: pd.Series) -> Context:
         """The context with some of its runs."""
         keep = mask.to_numpy(dtype=bool)
         return dataclasses.replace(self, runs=self.runs[keep].reset_index(drop=True), codes=self.codes[keep])
+
+
+def is_any(column: pd.Series, values: tuple[Any, ...]) -> NDArray[np.bool_]:
+    """Whether each value of a column is one of these; None is a null."""
+    present = column.isin(values)
+    return (present | column.isna() if None in values else present).to_numpy(dtype=bool)
 
 
 def contexts(frames: load.Frames, attention: pd.DataFrame | None = None) -> list[Context]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats as distributions
+from scipy.special import stdtr, stdtrit
 
 from analysis import stats
 from analysis.claims.claim import MATCH_MARGIN, Bounds, Verdict
@@ -23,8 +23,6 @@ LEAST_SPREAD = 0.002
 AT_FLOOR, AT_CEILING = "no side is clearly above the floor", "both sides are at the ceiling"
 NO_FLOOR = "the floor is not known"
 NO_PAIR, ONE_PAIR = "no pair of runs", "one pair: no interval"
-LINE_ALPHA = (1 - stats.LEVEL) / 2
-"""One-sided error of a line taken by itself: that of its 95 % interval."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +71,7 @@ class Tested:
         spread: standard deviation of one unit.
         p_support: one-sided p of "the effect does not lie between the bounds"; 1 where it cannot or may not be tested.
         p_contradict: one-sided p of "it does".
-        verdict: of this line by itself, at its 95 % interval.
+        verdict: of this line by itself: whether its 95 % interval lies wholly between the bounds, or wholly outside.
     """
 
     effect: Effect
@@ -85,20 +83,12 @@ class Tested:
     spread: float | None
     p_support: float
     p_contradict: float
+    verdict: Verdict
 
     @property
     def is_told(self) -> bool:
         """Whether the line counts: the sides can be told apart on it and it has an interval."""
         return not self.effect.cannot
-
-    @property
-    def verdict(self) -> Verdict:
-        """Of this line by itself."""
-        if self.low is None:
-            return Verdict.NOT_RUN if self.estimate is None else Verdict.UNDECIDED
-        if self.p_support <= LINE_ALPHA:
-            return Verdict.SUPPORTED
-        return Verdict.CONTRADICTED if self.p_contradict <= LINE_ALPHA else Verdict.UNDECIDED
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -196,21 +186,34 @@ def tested(effect: Effect, bounds: Bounds) -> Tested:
     if interval.low is None or interval.high is None:
         return _untested(effect, interval.estimate, interval.method)
     num, mean = interval.num_samples, interval.estimate
-    quantile = float(distributions.t.ppf((1 + stats.LEVEL) / 2, num - 1))
+    quantile = float(stdtrit(num - 1, (1 + stats.LEVEL) / 2))
     error = float(np.hypot((interval.high - mean) / quantile, effect.least_spread / np.sqrt(num)))
+    low, high = mean - quantile * error, mean + quantile * error
     support, contradict = _p_values(mean, error, num - 1, bounds)
     counts = not effect.cannot
     return Tested(
         effect=effect,
         estimate=mean,
-        low=mean - quantile * error,
-        high=mean + quantile * error,
+        low=low,
+        high=high,
         method=interval.method,
         num_units=num,
         spread=error * float(np.sqrt(num)),
         p_support=support if counts and effect.may_support else 1.0,
         p_contradict=contradict if counts and effect.may_contradict else 1.0,
+        verdict=_alone(effect, low, high, bounds),
     )
+
+
+def _alone(effect: Effect, low: float, high: float, bounds: Bounds) -> Verdict:
+    is_above = bounds.low is None or low > bounds.low
+    is_below = bounds.high is None or high < bounds.high
+    if effect.cannot:
+        return Verdict.UNDECIDED
+    if is_above and is_below and effect.may_support:
+        return Verdict.SUPPORTED
+    is_outside = (bounds.low is not None and high < bounds.low) or (bounds.high is not None and low > bounds.high)
+    return Verdict.CONTRADICTED if is_outside and effect.may_contradict else Verdict.UNDECIDED
 
 
 def _untested(effect: Effect, estimate: float | None, method: str) -> Tested:
@@ -224,6 +227,7 @@ def _untested(effect: Effect, estimate: float | None, method: str) -> Tested:
         spread=None,
         p_support=1.0,
         p_contradict=1.0,
+        verdict=Verdict.NOT_RUN if estimate is None else Verdict.UNDECIDED,
     )
 
 
@@ -233,6 +237,6 @@ def _p_values(mean: float, error: float, freedom: int, bounds: Bounds) -> tuple[
     for bound, sign in ((bounds.low, 1.0), (bounds.high, -1.0)):
         if bound is not None:
             score = sign * (mean - bound) / error
-            inside.append(float(distributions.t.sf(score, freedom)))
-            outside.append(float(distributions.t.cdf(score, freedom)))
+            inside.append(float(stdtr(freedom, -score)))
+            outside.append(float(stdtr(freedom, score)))
     return max(inside), min(1.0, len(outside) * min(outside))

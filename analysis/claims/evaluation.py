@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from analysis import load
+from analysis.attention import mass
 from analysis.claims import critique, mechanism, transfer
 from analysis.claims.claim import Claim, Family, Unit, Verdict
 from analysis.claims.context import contexts
@@ -22,13 +23,14 @@ def evaluate(
 
     Args:
         frames: the ledger.
-        attention: run_id, task, mass_on_relevant, uniform, untrained (shares of attention) of single runs, as
-            `analysis.attention.mass` gives them; None where there is no attention.
+        attention: run_id, task, mass_on_relevant, uniform, untrained (shares of attention) of single runs; by
+            default those of the ledger, as `analysis.attention.mass` gives them.
         claims: other claims than those of the registry.
     """
     found = []
     chosen = REGISTRY if claims is None else claims
-    for context in contexts(frames, attention):
+    masses = mass(frames.attention, frames.runs) if attention is None and len(frames.attention) else attention
+    for context in contexts(frames, masses):
         for family in Family:
             own = [claim for claim in chosen.values() if claim.family is family]
             lines = [[tested(effect, claim.bounds) for effect in claim.measure(context)] for claim in own]
@@ -42,7 +44,7 @@ def table(results: list[Result]) -> pd.DataFrame:
     Columns: protocol, scale, tuning, claim (id), sentence, source, family, verdict, num_tasks (with a pair of runs),
     num_lines, num_told (lines on which the sides can be told apart), required (of those), num_for, num_against (of
     those, each line by itself at its 95 % interval), p_support, p_contradict (one-sided, of the claim by itself),
-    p_holm (the smaller, corrected over the family), num_claims (of the family, run in this context), num_seeds_low,
+    p_adjusted (the smaller, corrected over the family), num_claims (of the family, run in this context), num_seeds_low,
     num_seeds_high (units behind the lines), num_seeds_needed, num_diverged, num_unpaired, why.
     """
     return pd.DataFrame([_row(result) for result in results], columns=_COLUMNS)
@@ -52,7 +54,7 @@ _CONTEXT = ("protocol", "scale", "tuning")
 _COLUMNS = [
     *(*_CONTEXT, "claim", "sentence", "source", "family", "verdict", "num_tasks", "num_lines", "num_told", "required"),
     *("num_for", "num_against"),
-    *("p_support", "p_contradict", "p_holm", "num_claims", "num_seeds_low", "num_seeds_high", "num_seeds_needed"),
+    *("p_support", "p_contradict", "p_adjusted", "num_claims", "num_seeds_low", "num_seeds_high", "num_seeds_needed"),
     *("num_diverged", "num_unpaired", "why"),
 ]
 
@@ -74,7 +76,7 @@ def _row(result: Result) -> dict[str, object]:
         "num_against": sum(line.verdict is Verdict.CONTRADICTED for line in result.told),
         "p_support": result.p_support,
         "p_contradict": result.p_contradict,
-        "p_holm": result.p_holm,
+        "p_adjusted": result.p_adjusted,
         "num_claims": result.num_claims,
         "num_seeds_low": min(units, default=0),
         "num_seeds_high": max(units, default=0),

@@ -1,21 +1,27 @@
 """From lines to verdicts: on how many tasks, corrected for how many claims, and how many seeds would decide.
 
-"At least u of n lines lie between the bounds" has the p-value (n - u + 1) p(u), with p(u) the u-th smallest of the
-lines' (Benjamini and Heller 2008, Bonferroni's form: valid however the lines depend on each other). Its opposite, "at
-least v = r - u + 1 of the r lines that can be told do not", has (n - v + 1) q(v). Lines that cannot be told stay among
-the n but not among the r. Within one context and family Holm's step-down runs over both p-values of all claims, so the
-chance of any wrong `supported` or `contradicted` among them is at most 5 %, again under any dependence.
+"At least u of n lines lie between the bounds" has the p-value min over k >= u of (n - u + 1) / (k - u + 1) * p(k),
+with p(k) the k-th smallest of the lines' (Benjamini and Heller 2008, by Simes's test: valid for lines that are
+independent or depend positively on each other, as tasks do that share seeds or bodies). Its opposite, "at least
+v = r - u + 1 of the r lines that can be told do not", has the same with v and the other p-values. Lines that cannot be
+told stay among the n, with p = 1, but not among the r.
+
+Of the two hypotheses of a claim, that it is wrong and that it is right, exactly one is true. So of the 2 m hypotheses
+of m claims exactly m are true, whatever was rejected before, and every step of Holm's procedure may use alpha / m
+(Shaffer 1986): the chance of any wrong `supported` or `contradicted` among the claims of a family in a context is at
+most 5 %, however they depend on each other. `benchmarks/claims.md` has what was measured.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
-from scipy import stats as distributions
+from numpy.typing import NDArray
+from scipy.special import stdtrit
 
-from analysis import stats
 from analysis.claims.claim import Bounds, Claim, Verdict
 from analysis.claims.context import Context
 from analysis.claims.effect import Tested
@@ -38,7 +44,7 @@ class Result:
         lines: the effects, held against the claim's bounds.
         required: lines that must lie between the bounds, of those that can be told.
         p_support, p_contradict: of the whole claim, by itself; None where nothing was run.
-        p_holm: the smaller one, corrected.
+        p_adjusted: the smaller one, corrected for the other claims.
         num_claims: of its family that were run in this context, itself included.
         num_seeds_needed: seeds that would decide with a chance of 80 %, if effects and spreads are as observed;
             None where it is decided, or nothing can be said; `MOST_SEEDS` + 1 for more than that.
@@ -52,7 +58,7 @@ class Result:
     required: int
     p_support: float | None
     p_contradict: float | None
-    p_holm: float | None
+    p_adjusted: float | None
     num_claims: int
     num_seeds_needed: int | None
     why: str
@@ -84,7 +90,8 @@ def combine(claim: Claim, lines: Sequence[Tested]) -> Combined:
 
 
 def _partial(p_values: list[float], required: int, num_lines: int) -> float:
-    return min(1.0, (num_lines - required + 1) * sorted(p_values)[required - 1])
+    ordered = np.sort(p_values)[required - 1 :]
+    return float(min(1.0, np.min((num_lines - required + 1) * ordered / np.arange(1, len(ordered) + 1))))
 
 
 def judge(measured: Sequence[tuple[Claim, Context, list[Tested]]]) -> list[Result]:
@@ -95,12 +102,10 @@ def judge(measured: Sequence[tuple[Claim, Context, list[Tested]]]) -> list[Resul
     """
     run = [i for i, (_, _, lines) in enumerate(measured) if any(line.estimate is not None for line in lines)]
     combined = {i: combine(measured[i][0], measured[i][2]) for i in run}
-    adjusted = stats.holm([p for i in run for p in (combined[i].support, combined[i].contradict)])
-    corrected = {i: (adjusted[2 * k], adjusted[2 * k + 1]) for k, i in enumerate(run)}
     results = []
     for i, (claim, context, lines) in enumerate(measured):
         if i in combined:
-            results.append(_result(claim, context, lines, combined[i], corrected[i], len(run)))
+            results.append(_result(claim, context, lines, combined[i], len(run)))
         else:
             results.append(_not_run(claim, context, lines))
     return results
@@ -115,7 +120,7 @@ def _not_run(claim: Claim, context: Context, lines: list[Tested]) -> Result:
         required=0,
         p_support=None,
         p_contradict=None,
-        p_holm=None,
+        p_adjusted=None,
         num_claims=0,
         num_seeds_needed=None,
         why=f"needs {claim.rows}; {_present(claim, context)}",
@@ -138,13 +143,12 @@ def _result(
     context: Context,
     lines: list[Tested],
     combined: Combined,
-    corrected: tuple[float, float],
     num_claims: int,
 ) -> Result:
     verdict = Verdict.UNDECIDED
-    if corrected[0] <= ALPHA:
+    if combined.support <= ALPHA / num_claims:
         verdict = Verdict.SUPPORTED
-    elif corrected[1] <= ALPHA:
+    elif combined.contradict <= ALPHA / num_claims:
         verdict = Verdict.CONTRADICTED
     is_open = verdict is Verdict.UNDECIDED
     needed = seeds_needed(claim, lines, combined.required, num_claims) if is_open else None
@@ -156,7 +160,7 @@ def _result(
         required=combined.required,
         p_support=combined.support,
         p_contradict=combined.contradict,
-        p_holm=min(corrected),
+        p_adjusted=min(1.0, num_claims * min(combined.support, combined.contradict)),
         num_claims=num_claims,
         num_seeds_needed=needed,
         why=_why(lines, combined, num_claims, verdict),
@@ -172,7 +176,7 @@ def _why(lines: list[Tested], combined: Combined, num_claims: int, verdict: Verd
     still_open = len(told) - for_it - against
     text = f"{for_it} for, {against} against, {still_open} open; needs {combined.required} of {len(told)}"
     alone = min(combined.support, combined.contradict)
-    if verdict is Verdict.UNDECIDED and alone <= ALPHA / 2:
+    if verdict is Verdict.UNDECIDED and alone <= ALPHA:
         side = Verdict.SUPPORTED if combined.support <= combined.contradict else Verdict.CONTRADICTED
         text += f"; {side} if it were the only claim, not as one of {num_claims}"
     return text
@@ -181,8 +185,8 @@ def _why(lines: list[Tested], combined: Combined, num_claims: int, verdict: Verd
 def seeds_needed(claim: Claim, lines: Sequence[Tested], required: int, num_claims: int) -> int | None:
     """Seeds from which on the claim would be decided with a chance of 80 %, if effects and spreads are as observed.
 
-    Every line is judged at the level that Bonferroni leaves it; the claim goes the way that its estimates lie, and its
-    slowest needed line says the number. A line that cannot be told needs longer training, not more seeds.
+    The claim goes the way that its estimates lie; the lines on that side are judged at the level that the rule leaves
+    them, and the slowest of those needed says the number. A line that cannot be told needs longer training instead.
     """
     told = [line for line in lines if line.is_told and line.spread is not None]
     if not told:
@@ -193,8 +197,11 @@ def seeds_needed(claim: Claim, lines: Sequence[Tested], required: int, num_claim
     side, number = (inside, required) if leads else (outside, len(told) - required + 1)
     if len(side) < number:
         return None
-    level = ALPHA / (2 * num_claims) / (len(lines) - number + 1)
-    return sorted(_needed(line, claim.bounds, level) for line in side)[number - 1]
+    slowest = []
+    for extra in range(len(side) - number + 1):
+        level = ALPHA / num_claims * (extra + 1) / (len(lines) - number + 1)
+        slowest.append(sorted(_needed(line, claim.bounds, level) for line in side)[number + extra - 1])
+    return min(slowest)
 
 
 def _is_inside(line: Tested, bounds: Bounds) -> bool:
@@ -202,10 +209,16 @@ def _is_inside(line: Tested, bounds: Bounds) -> bool:
     return (bounds.low is None or line.estimate > bounds.low) and (bounds.high is None or line.estimate < bounds.high)
 
 
+@cache
+def _quantiles(share: float) -> NDArray[np.float64]:
+    """Of t, with the degrees of freedom of each number of seeds."""
+    return stdtrit(_COUNTS - 1, share)
+
+
 def _needed(line: Tested, bounds: Bounds, level: float) -> int:
     """Smallest n with t(1 - level) + t(power) <= sqrt(n) * distance / spread, both with n - 1 degrees of freedom."""
     assert line.estimate is not None and line.spread is not None
     distances = [abs(line.estimate - bound) for bound in (bounds.low, bounds.high) if bound is not None]
     reach = np.sqrt(_COUNTS) * min(distances) / line.spread
-    enough = distributions.t.isf(level, _COUNTS - 1) + distributions.t.ppf(POWER, _COUNTS - 1) <= reach
+    enough = _quantiles(1 - level) + _quantiles(POWER) <= reach
     return int(_COUNTS[np.argmax(enough)]) if enough.any() else MOST_SEEDS + 1

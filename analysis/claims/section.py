@@ -6,7 +6,7 @@ import textwrap
 
 import pandas as pd
 
-from analysis import page
+from analysis import load, page
 from analysis.claims import figure
 from analysis.claims.claim import Claim, Unit, Verdict
 from analysis.claims.effect import CLEAR
@@ -20,7 +20,16 @@ from analysis.summary import count
 
 _WIDE, _MEDIUM = 900, 560  # CSS pixels of room from which figures take their wide and their medium form
 _CONTEXT = ["protocol", "scale", "tuning"]
-_HEADS = ["claim", "verdict", "tasks or lines", "p (Holm)", "seeds", "seeds that would decide", "what it says (source)"]
+_HEADS = [
+    "claim",
+    "verdict",
+    "tasks or lines",
+    "p, corrected",
+    "seeds",
+    "seeds that would decide",
+    "what it says (source)",
+]
+_FIXED = "\N{NO-BREAK SPACE}"
 _UNBROKEN = 36  # letters of a sentence that stay on a line, so that a phone scrolls the table and does not squeeze it
 _RULE = (
     "Each verdict follows a rule that was fixed before any run: which runs are compared, what is measured of them, the "
@@ -28,7 +37,7 @@ _RULE = (
     "in everything but what the claim compares, paired by seed. A task on which no side is clearly above the best "
     f"trivial predictor (by {100 * CLEAR:g} points, and by its 95 % interval) tells nothing, neither for nor against. "
     f"Within a context and a family of claims, the chance of any wrong “supported” or “contradicted” is at most "
-    f"{100 * ALPHA:g} % (Holm over claims and directions, Bonferroni over tasks; docs/claims.md has the measurement)."
+    f"{100 * ALPHA:g} % (Holm over claims, Simes over tasks; docs/claims.md says how, and what was measured)."
 )
 
 
@@ -89,7 +98,7 @@ def _line(row: dict) -> list[object]:
         row["claim"],
         row["verdict"],
         _tally(row),
-        _p(row["p_holm"]),
+        _p(row["p_adjusted"]),
         low if low == high else f"{low} to {high}",
         _seeds(row),
         _unbroken(f"{row['sentence']} ({row['source']})"),
@@ -97,7 +106,7 @@ def _line(row: dict) -> list[object]:
 
 
 def _unbroken(text: str) -> str:
-    return " ".join(line.replace(" ", "\N{NO-BREAK SPACE}") for line in textwrap.wrap(text, _UNBROKEN))
+    return " ".join(line.replace(" ", _FIXED) for line in textwrap.wrap(text, _UNBROKEN))
 
 
 def _tally(row: dict) -> str:
@@ -105,9 +114,10 @@ def _tally(row: dict) -> str:
     if not row["num_told"]:
         return f"none of {row['num_lines']} can be told"
     still_open = row["num_told"] - row["num_for"] - row["num_against"]
-    text = f"{row['num_for']} for, {row['num_against']} against, {still_open} open; needs {row['required']}"
+    text = f"{row['num_for']} for, {row['num_against']} against, {still_open} open\n"
+    text += f"needs {row['required']} of {row['num_told']}"
     untold = row["num_lines"] - row["num_told"]
-    return text + (f"\n{untold} cannot be told" if untold else "")
+    return (text + (f"; {untold} cannot be told" if untold else "")).replace(" ", _FIXED)
 
 
 def _seeds(row: dict) -> str | None:
@@ -155,25 +165,24 @@ def _details(claim: Claim, row: dict, lines: pd.DataFrame) -> str:
         }
     )
     own = lines[lines["claim"] == claim.id]
+    order = load.order("task", own["task"])
     heads = ["task", "", f"effect ({claim.unit}) [95 %]", "printed", "accuracy", "floor", "by itself", "n", "where"]
     body = [
         [
             one["task"],
             one["line"],
             _effect(one),
-            None if pd.isna(one["printed"]) else f"{one['printed']:.3g}",
+            None if pd.isna(one["printed"]) else f"{one['printed']:.3g}".replace("-", "−"),
             f"{_percent(one['a'])} and {_percent(one['b'])}" if claim.unit is not Unit.MASS else _percent(one["a"]),
             _percent(one["floor"]),
             _alone(one),
             one["num_seeds"],
             one["setting"] + (f"; {one['num_other']} further places not counted" if one["num_other"] else ""),
         ]
-        for one in own.to_dict("records")
+        for one in sorted(own.to_dict("records"), key=lambda one: order.index(one["task"]))
     ]
     caption = f"Effects behind {claim.id}"
-    return rule + page.table(
-        body, columns=heads, caption=caption, num_keys=2, tags=[{"task": task} for task in own["task"]]
-    )
+    return rule + page.table(body, columns=heads, caption=caption, num_keys=2, tags=[{"task": one[0]} for one in body])
 
 
 def _bounds(claim: Claim) -> str:
