@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats as distributions
+from scipy.special import stdtr, stdtrit
 
 LEVEL = 0.95
 
@@ -62,7 +62,7 @@ def t_interval(values: ArrayLike, *, of: str, unit: str = "seed", level: float =
     if num == 1:
         return Interval(of=of, estimate=mean, low=None, high=None, method=f"one {unit}: no interval", num_samples=1)
     error = float(sample.std(ddof=1)) / np.sqrt(num)
-    half = float(distributions.t.ppf((1 + level) / 2, num - 1)) * error
+    half = float(stdtrit(num - 1, (1 + level) / 2)) * error
     return Interval(
         of=of,
         estimate=mean,
@@ -185,7 +185,7 @@ def _two_sided(mean: float, error: float, freedom: int) -> float:
     # Seeds that agree exactly leave no spread to test against: the t statistic is then 0 / 0 or infinite.
     if error == 0.0:
         return 1.0 if mean == 0.0 else 0.0
-    return float(2 * distributions.t.sf(abs(mean) / error, freedom))
+    return float(2 * stdtr(freedom, -abs(mean) / error))
 
 
 def _width(interval: Interval) -> float:
