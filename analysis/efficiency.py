@@ -113,6 +113,7 @@ def draw(rows: pd.DataFrame, *, columns: int = 2) -> go.Figure:
                 drawn += [_marks(mine, cost, looks[init], style.label(init), is_open)] if len(mine) else []
         traces += [{**trace, **shape.axes(cell)} for trace in drawn]
     shape.figure.add_traces(panels.named_once(traces))
+    shape.figure.layout.legend.itemsizing = "constant"
     return shape.figure
 
 

@@ -137,7 +137,7 @@ def learning(frames: load.Frames, found: Sequence[Series]) -> pd.DataFrame:
 
     Columns: task, train_set, setting, examples, init, split (valid: the whole split; train: the batches since the
     evaluation before), step, accuracy (mean over done runs evaluated there), low, high (lowest and highest run),
-    num_seeds, selected_step (mean over the runs of the step of best validation accuracy).
+    num_seeds, selected_step (mean over the runs of the step of best validation accuracy), chance, floor (accuracies).
     """
     parts = []
     for one in found:
@@ -153,7 +153,8 @@ def learning(frames: load.Frames, found: Sequence[Series]) -> pd.DataFrame:
         selected = runs.groupby("num_train_examples")["selected_step"].mean()
         means = means.rename(columns={"mean": "accuracy", "num_train_examples": "examples"})
         means = means.assign(task=one.task, train_set=one.train_set, setting=one.setting, init=one.init)
-        parts.append(means.assign(selected_step=means["examples"].map(selected)))
+        levels = {name: done[f"{name}_accuracy"].astype(float).max() for name in ("chance", "floor")}
+        parts.append(means.assign(selected_step=means["examples"].map(selected), **levels))
     columns = ["task", "train_set", "setting", "examples", "init", "split", "step", "accuracy", "low", "high",
-               "num_seeds", "selected_step"]  # fmt: skip
+               "num_seeds", "selected_step", "chance", "floor"]  # fmt: skip
     return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)

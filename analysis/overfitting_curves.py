@@ -29,16 +29,19 @@ def draw(rows: pd.DataFrame, *, columns: int = 2) -> go.Figure:
         titles, columns=columns, panel_height=230, x_title="gradient steps", y_title="accuracy",
         num_entries=len(inits) + 3,
     )  # fmt: skip
-    looks, low, high = style.looks(inits), rows["accuracy"].min(), rows["accuracy"].max()
+    looks = style.looks(inits)
+    levels = rows[["accuracy", "chance", "floor"]]
+    low, high = float(levels.min().min()), float(levels.max().max())
     margin = 0.06 * max(high - low, 0.05)
     traces: list[dict[str, Any]] = []
     for cell, (_, here) in zip(shape.cells, groups, strict=True):
         panel = shape.figure.get_subplot(*cell)
         panel.yaxis.update(range=[low - margin, high + margin], tickformat=".0%", nticks=5)
         panel.xaxis.update(rangemode="tozero", nticks=5)
+        drawn = panels.reference_lines(here, [0, here["step"].max()])
         for init in inits:
-            mine = here[here["init"] == init]
-            traces += [{**trace, **shape.axes(cell)} for trace in _traces(mine, looks[init], style.label(init))]
+            drawn += _traces(here[here["init"] == init], looks[init], style.label(init))
+        traces += [{**trace, **shape.axes(cell)} for trace in drawn]
     keys = [_key("validation split", "solid"), _key("training batches", "dot"), _mark_key()]
     shape.figure.add_traces(panels.named_once([*traces, *keys]))
     return shape.figure

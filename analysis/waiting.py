@@ -16,7 +16,8 @@ from analysis.speed import VARIANT
 
 SHARE = 0.5
 """The level: this share of the way from the best trivial predictor to the best mean validation accuracy of the task."""
-_MIN_RUNS = 3
+_MIN_RUNS = 6
+"""Of a curve: of fewer there is a mean time (`analysis.speed`), not a share of runs."""
 _GROUP = ["task", "protocol", "train_set", "init"]
 _COLUMNS = (
     *_GROUP, "clock", "level", "time", "share", "low", "high", "num_at_risk", "num_runs", "num_arrived", "median",
