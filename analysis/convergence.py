@@ -40,8 +40,7 @@ def reached(curves: pd.DataFrame, runs: pd.DataFrame, levels: pd.Series, *, pati
     """
     status = runs[runs["status"] != "failed"].set_index("run_id")["status"]
     known = levels.index.intersection(status.index)
-    valid = curves[(curves["split"] == "valid") & curves["run_id"].isin(known)].sort_values(["run_id", "step"])
-    run_ids, which = np.unique(valid["run_id"].to_numpy(dtype=object), return_inverse=True)
+    valid, which, run_ids = in_order(curves[(curves["split"] == "valid") & curves["run_id"].isin(known)])
     goal = levels[run_ids].to_numpy(dtype=float)
     stays = _stays(valid["accuracy"].to_numpy(dtype=float), which, goal[which], patience)
     ends = np.searchsorted(which, np.arange(len(run_ids)), side="right") - 1
@@ -55,6 +54,13 @@ def reached(curves: pd.DataFrame, runs: pd.DataFrame, levels: pd.Series, *, pati
     steps = valid["step"].to_numpy(dtype=float)
     resolution = np.where(at > first, steps[at] - steps[np.maximum(at - 1, 0)], np.nan)
     return pd.DataFrame({"run_id": run_ids, "level": goal, "is_reached": found, **clocks, "resolution": resolution})
+
+
+def in_order(curves: pd.DataFrame) -> tuple[pd.DataFrame, NDArray[np.intp], NDArray[np.object_]]:
+    """Evaluations by run and step; which run each is of, as a number; the run ids behind the numbers, sorted."""
+    which, run_ids = pd.factorize(curves["run_id"], sort=True)  # sorting two million texts takes ten times as long
+    order = np.lexsort((curves["step"].to_numpy(), which))
+    return curves.iloc[order], which[order], np.asarray(run_ids, dtype=object)
 
 
 def _stays(
@@ -178,7 +184,20 @@ def speed_up(own: pd.DataFrame, other: pd.DataFrame, *, clock: str, of: str) -> 
         follows from those.
     """
     pairs = own.merge(other, on="seed", suffixes=("", "_other"))
-    bodies = [pairs[name] for name in ("body_seed", "body_seed_other") if name in pairs]
+    for name in ("body_seed", "body_seed_other"):
+        if name not in pairs:
+            pairs[name] = 0
+    return speed_up_of_pairs(pairs, clock=clock, of=of)
+
+
+def speed_up_of_pairs(pairs: pd.DataFrame, *, clock: str, of: str) -> SpeedUp | None:
+    """`speed_up` of runs that are paired already.
+
+    Args:
+        pairs: seed, and body_seed, is_reached and the clock of one run, and the same with "_other" of the other run.
+        clock: a name of `CLOCKS`.
+        of: what is compared, in words.
+    """
     lacks_own, lacks_other = not pairs["is_reached"].all(), not pairs["is_reached_other"].all()
     times = pairs[[clock, f"{clock}_other"]].to_numpy(dtype=float)
     if pairs.empty or (lacks_own and lacks_other) or not np.all(np.isfinite(times) & (times > 0)):
@@ -186,7 +205,7 @@ def speed_up(own: pd.DataFrame, other: pd.DataFrame, *, clock: str, of: str) -> 
     logs = stats.crossed_interval(
         np.log(times[:, 1] / times[:, 0]),
         seeds=pairs["seed"].tolist(),
-        body_seeds=list(zip(*bodies, strict=True)) if bodies else pairs["seed"].tolist(),
+        body_seeds=list(zip(pairs["body_seed"], pairs["body_seed_other"], strict=True)),
         of=of,
     )
     low, high = (None if end is None else float(np.exp(end)) for end in (logs.low, logs.high))

@@ -13,7 +13,7 @@ import dataclasses
 import numpy as np
 import pandas as pd
 
-from analysis.convergence import CLOCKS, PATIENCE, reached
+from analysis.convergence import CLOCKS, PATIENCE, in_order, reached
 from analysis.stats import Interval, crossed_interval
 from study.spec import RunSpec
 
@@ -49,15 +49,14 @@ def plateaus(runs: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
         of this file), standing (a key of `STANDINGS`; CONVERGED means no more than that a plateau is there).
     """
     known = runs[runs["status"] != "failed"].set_index("run_id")
-    valid = curves[(curves["split"] == "valid") & curves["run_id"].isin(known.index)]
-    valid = valid.sort_values(["run_id", "step"])[["run_id", "accuracy"]]
-    groups = valid.groupby("run_id")["accuracy"]
-    number = groups.transform("size")
-    window = np.maximum(PATIENCE, np.ceil(PLATEAU * number))
-    behind = groups.cumcount(ascending=False)
-    last = valid[behind < window].groupby("run_id")["accuracy"].mean()
-    before = valid[(behind >= window) & (behind < 2 * window)].groupby("run_id")["accuracy"].mean()
-    ends = pd.DataFrame({"num_evaluations": groups.size(), "plateau": last}).join(before.rename("before"))
+    valid, which, run_ids = in_order(curves[(curves["split"] == "valid") & curves["run_id"].isin(known.index)])
+    number = np.bincount(which, minlength=len(run_ids))
+    behind = np.cumsum(number)[which] - 1 - np.arange(len(which))
+    window = np.maximum(PATIENCE, np.ceil(PLATEAU * number))[which]
+    accuracy = pd.Series(valid["accuracy"].to_numpy(dtype=float), index=pd.Index(run_ids[which], name="run_id"))
+    last, before = behind < window, (behind >= window) & (behind < 2 * window)
+    means = {name: accuracy[part].groupby(level=0).mean() for name, part in (("plateau", last), ("before", before))}
+    ends = pd.DataFrame({"num_evaluations": number, **means}, index=pd.Index(run_ids, name="run_id"))
     chance = known["chance_accuracy"].reindex(ends.index)
     learned = ends["plateau"] - chance
     ends["level"] = chance + SHARE * learned
@@ -145,24 +144,26 @@ def by_variant(times: pd.DataFrame, clock: str = "step") -> pd.DataFrame:
         arrive), at_least (geometric mean of the times until which runs were watched or arrived: a lower bound where
         some did not arrive; null where all did), resolution (largest distance of evaluations), clock.
     """
-    rows = []
-    for key, group in times[times[clock].notna()].groupby(list(VARIANT), dropna=False, sort=False):
-        interval = typical(group, clock)
-        finite = group[clock][np.isfinite(group[clock]) & (group[clock] > 0)]
-        is_bound = not group["is_reached"].all() and len(finite) > 0
-        rows.append(
-            dict(zip(VARIANT, key, strict=True))
-            | {
-                "num_runs": len(group),
-                "num_reached": int(group["is_reached"].sum()),
-                "num_diverged": int(np.isinf(group[clock]).sum()),
-                "estimate": interval.estimate if interval else np.nan,
-                "low": np.nan if interval is None or interval.low is None else interval.low,
-                "high": np.nan if interval is None or interval.high is None else interval.high,
-                "at_least": float(np.exp(np.log(finite).mean())) if is_bound else np.nan,
-                "resolution": group["resolution"].max(),
-                "clock": clock,
-            }
-        )
-    numbers = ("num_runs", "num_reached", "num_diverged", "estimate", "low", "high", "at_least", "resolution", "clock")
-    return pd.DataFrame(rows, columns=[*VARIANT, *numbers])
+    known = times[times[clock].notna()]
+    number = known.groupby(list(VARIANT), dropna=False, sort=False).ngroup().to_numpy()
+    firsts = known[list(VARIANT)].iloc[np.unique(number, return_index=True)[1]].to_dict("records")
+    slim = known[[clock, "is_reached", *REPLICATION, "resolution"]]
+    members = np.split(np.argsort(number, kind="stable"), np.cumsum(np.bincount(number))[:-1]) if len(known) else []
+    rows = [first | _summary(slim.iloc[own], clock) for first, own in zip(firsts, members, strict=True)]
+    return pd.DataFrame(rows, columns=[*VARIANT, *_SUMMARY])
+
+
+_SUMMARY = ("num_runs", "num_reached", "num_diverged", "estimate", "low", "high", "at_least", "resolution", "clock")
+
+
+def _summary(times: pd.DataFrame, clock: str) -> dict[str, object]:
+    interval = typical(times, clock)
+    values, is_reached = times[clock].to_numpy(dtype=float), times["is_reached"].to_numpy(dtype=bool)
+    finite = values[np.isfinite(values) & (values > 0)]
+    is_bound = not is_reached.all() and len(finite) > 0
+    ends = (np.nan, np.nan, np.nan) if interval is None else (interval.estimate, interval.low, interval.high)
+    estimate, low, high = (np.nan if end is None else end for end in ends)
+    at_least = float(np.exp(np.log(finite).mean())) if is_bound else np.nan
+    counts = (len(times), int(is_reached.sum()), int(np.isinf(values).sum()))
+    told = (*counts, estimate, low, high, at_least, times["resolution"].max(), clock)
+    return dict(zip(_SUMMARY, told, strict=True))

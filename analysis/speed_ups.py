@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
 from typing import Literal
 
 import numpy as np
 import pandas as pd
 
-from analysis.convergence import CLOCKS, speed_up
+from analysis.convergence import CLOCKS, speed_up_of_pairs
 from analysis.speed import DIVERGED, FEW, LEARNED, SHARE, VARIANT, convergence, plateaus, time_to
 
 To = Literal["own plateau", "same accuracy"]
@@ -51,11 +50,11 @@ def speed_ups(
     else:
         times = time_to(pair, curves, _lower_levels(pair, plateaus(pair, curves)))
     times = times[times[clock].notna()].merge(pair[["run_id", "set"]], on="run_id")
-    sets = dict(iter(times.groupby(["set", "init"])))
+    times = times[["set", "seed", "body_seed", "is_reached", clock, "init"]]
+    both = times[times["init"] == own].merge(times[times["init"] == other], on=["set", "seed"], suffixes=("", "_other"))
+    sets = dict(iter(both.groupby("set")))
     rows = [
-        row
-        | {"own": own, "other": other, "to": to, "clock": clock}
-        | _ratio(sets, (number, own), (number, other), clock)
+        row | {"own": own, "other": other, "to": to, "clock": clock} | _ratio(sets.get(number), clock)
         for number, row in enumerate(pair.drop_duplicates("set")[key].to_dict("records"))
     ]
     return pd.DataFrame(rows, columns=[*key, "own", "other", "to", "clock", *_NUMBERS])
@@ -64,10 +63,8 @@ def speed_ups(
 _NUMBERS = ("ratio", "low", "high", "is_at_least", "is_at_most", "num_seeds")
 
 
-def _ratio(sets: Mapping[Hashable, pd.DataFrame], own: Hashable, other: Hashable, clock: str) -> dict[str, object]:
-    found = None
-    if own in sets and other in sets:
-        found = speed_up(sets[own], sets[other], clock=clock, of=f"{CLOCKS[clock]}, other over own")
+def _ratio(pairs: pd.DataFrame | None, clock: str) -> dict[str, object]:
+    found = None if pairs is None else speed_up_of_pairs(pairs, clock=clock, of=f"{CLOCKS[clock]}, other over own")
     if found is None:
         return dict(zip(_NUMBERS, (np.nan, np.nan, np.nan, False, False, 0), strict=True))
     low, high = (np.nan if end is None else end for end in (found.interval.low, found.interval.high))
