@@ -3,6 +3,7 @@
     python benchmarks/fits.py                                     # every scenario, table on stdout
     python benchmarks/fits.py --only power-floor --studies 100    # scenarios whose name contains the text
     python benchmarks/fits.py --write benchmarks/fits.md
+    python benchmarks/fits.py --state fits.jsonl --seconds 300    # a part of it; the same call again continues
 
 A study is a ladder drawn from a known law: seeds scatter on the form's scale, errors are counted on a finite test set.
 Coverage counts all studies, refused ones too, unless the column says otherwise: leaving out what was refused would
@@ -13,10 +14,12 @@ from __future__ import annotations
 
 import argparse
 import datetime
+import json
 import platform
 import shlex
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -40,28 +43,66 @@ from fit_studies import (
 from analysis.fits import fit
 from analysis.fits_bootstrap import bootstrap
 
+SCENARIOS = FORM_SCENARIOS | OTHER_SCENARIOS
+_PORTION = 10
 TIMING = "seconds"
 """What to give --only for the table of seconds alone."""
 
 
-def simulate(study: Study, settings: Settings, num_studies: int) -> pd.DataFrame:
-    """Coverage by quantity: of all studies that give an interval, and of those that are not refused."""
+def simulate(name: str, study: Study, settings: Settings, numbers: Sequence[int], until: float) -> list[dict]:
+    """One row per study and quantity: scenario, study, quantity, is_inside, is_refused, width; until the time is up."""
     rows = []
-    for i in range(num_studies):
+    for i in numbers:
+        if time.monotonic() > until:
+            break
         bounds, refused = study(np.random.default_rng([2026, i]), settings)
-        for name, (truth, low, high) in bounds.items():
+        for quantity, (truth, low, high) in bounds.items():
             assert low is not None
             assert high is not None
-            rows.append(
-                {"quantity": name, "is_inside": low <= truth <= high, "is_refused": refused, "width": high - low}
-            )
+            inside, width = bool(low <= truth <= high), float(high - low)
+            rows.append({"scenario": name, "study": i, "quantity": quantity, "is_inside": inside,
+                         "is_refused": bool(refused), "width": width})  # fmt: skip
+        if not bounds:
+            rows.append({"scenario": name, "study": i, "quantity": None, "is_inside": None, "is_refused": True,
+                         "width": None})  # fmt: skip
+    return rows
+
+
+def continued(state: Path | None, only: str, counts: dict[str, int], settings: Settings, seconds: float) -> list[dict]:
+    """All studies of the scenarios, those of earlier calls read from the state, the new ones added to it."""
+    kept = [json.loads(line) for line in state.read_text().splitlines()] if state and state.exists() else []
+    until = time.monotonic() + seconds
+    for name, num in counts.items():
+        have = {row["study"] for row in kept if row["scenario"] == name}
+        if only not in name or len(have) >= num:
+            continue
+        # In small portions, so that a call that is ended loses little.
+        for first in range(0, num, _PORTION):
+            numbers = [i for i in range(first, min(first + _PORTION, num)) if i not in have]
+            rows = simulate(name, SCENARIOS[name], settings, numbers, until)
+            kept += rows
+            if state and rows:
+                with state.open("a") as file:
+                    file.writelines(json.dumps(row) + "\n" for row in rows)
+        print(f"{name}: {len({row['study'] for row in kept if row['scenario'] == name})} of {num}", flush=True)
+    return kept
+
+
+def coverage(rows: list[dict], counts: dict[str, int]) -> list[str]:
+    """Coverage by scenario and quantity: of all studies that give an interval, and of those that are not refused."""
+    lines = ["| scenario | studies | quantity | coverage | of accepted | refused | median width |",
+             "|---|---|---|---|---|---|---|"]  # fmt: skip
     frame = pd.DataFrame(rows)
-    grouped = frame.groupby("quantity", sort=False)
-    kept = frame[~frame["is_refused"]].groupby("quantity", sort=False)["is_inside"].mean()
-    return pd.DataFrame({
-        "coverage": grouped["is_inside"].mean(), "of accepted": kept, "refused": grouped["is_refused"].mean(),
-        "median width": grouped["width"].median(), "studies": grouped.size(),
-    })  # fmt: skip
+    for name in counts:
+        own = frame[frame["scenario"] == name]
+        num = own["study"].nunique()
+        for quantity, found in own.dropna(subset=["quantity"]).groupby("quantity", sort=False):
+            inside = found["is_inside"].astype(bool)
+            accepted = inside[~found["is_refused"].astype(bool)]
+            refused = own.drop_duplicates("study")["is_refused"].astype(bool).mean()
+            shares = " | ".join(f"{share:.1%}" for share in (inside.mean(), accepted.mean(), refused))
+            lines.append(f"| {name} | {num} | {quantity} | {shares} | {found['width'].astype(float).median():.3g} |")
+    return lines
 
 
 def timing() -> list[str]:
@@ -84,26 +125,23 @@ def main() -> int:
     parser.add_argument("--others", type=int, default=200, help="of each scenario that is not one of the forms")
     parser.add_argument("--samples", type=int, default=400, help="bootstrap samples in each study")
     parser.add_argument("--starts", type=int, default=2, help="starting points of each refit")
+    parser.add_argument("--state", type=Path, help="file that keeps the studies, so that calls continue each other")
+    parser.add_argument("--seconds", type=float, default=float("inf"), help="stop simulating after so long")
     parser.add_argument("--write", type=Path, help="Markdown file for the tables")
     given = parser.parse_args()
     settings = Settings(num_samples=given.samples, num_starts=given.starts)
+    counts = {name: given.studies if name in FORM_SCENARIOS else given.others for name in SCENARIOS}
     command = f"python benchmarks/fits.py {shlex.join(sys.argv[1:])}".strip()
     date = f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d}"
     versions = f"Python {platform.python_version()}, numpy {np.__version__}, scipy {scipy.__version__}"
+    rows = continued(given.state, given.only, counts, settings, given.seconds)
     lines = [
         *("# Fits", "", f"`{command}`", ""),
         f"{date}; {platform.machine()}; {versions}. {given.samples} bootstrap samples from {given.starts} starts in "
         "each study; 95 % intervals.",
-        *("", "| scenario | studies | quantity | coverage | of accepted | refused | median width |"),
-        "|---|---|---|---|---|---|---|",
+        *("", *coverage(rows, counts)),
     ]
-    for name, study in {**FORM_SCENARIOS, **OTHER_SCENARIOS}.items():
-        if given.only in name:
-            num = given.studies if name in FORM_SCENARIOS else given.others
-            for quantity, row in simulate(study, settings, num).iterrows():
-                shares = " | ".join(f"{row[column]:.1%}" for column in ("coverage", "of accepted", "refused"))
-                lines.append(f"| {name} | {num} | {quantity} | {shares} | {row['median width']:.3g} |")
-                print(lines[-1], flush=True)
+    print("\n".join(lines))
     if given.only in TIMING:
         lines += ["", *timing()]
         print("\n".join(lines[-8:]))
