@@ -67,9 +67,10 @@ class SearchStudy:
         self.name, self.space, self.num_samples = name, space, num_samples
         self._first, self._points = dict(first), list(points)
         self._storage = JournalStorage(JournalFileBackend(str(journal)))
-        self._study = optuna.create_study(
-            storage=self._storage, study_name=name, direction="maximize", load_if_exists=True
-        )
+        if any(known.study_name == name for known in self._storage.get_all_studies()):
+            self._study = optuna.load_study(study_name=name, storage=self._storage)
+        else:
+            self._study = optuna.create_study(study_name=name, storage=self._storage, direction="maximize")
         self._study.sampler = make_sampler(sampler, seed=_seed(name, len(self.trials)), num_samples=num_samples)
         self._rungs = Rungs(rung_steps)
         for trial in self.trials:
