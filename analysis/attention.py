@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from analysis.load import CELL
 from analysis.stats import Interval, crossed_interval
@@ -19,7 +20,8 @@ GROUP = (*CELL, "setting")
 """Columns that runs of one map share; they differ in their seeds."""
 _ABOUT = ("protocol", "body", "size")
 MASS = "mass_on_relevant"
-_MEASURES = (MASS, UNTRAINED, "uniform", "best_head", "untrained_best_head")
+_STORED = ("among_stored", "untrained_among_stored", "uniform_among_stored")
+_MEASURES = (MASS, UNTRAINED, "uniform", "best_head", "untrained_best_head", *_STORED)
 
 
 def mass(attention: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
@@ -32,14 +34,19 @@ def mass(attention: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
     Returns:
         One row per run that has attention: run_id, task, and as fractions mass_on_relevant (at the selected step),
         untrained (before the first update), uniform (the same attention to all visible tokens), best_head and
-        untrained_best_head (mass of the head that has most, chosen in each state).
+        untrained_best_head (mass of the head that has most, chosen in each state), and among_stored,
+        untrained_among_stored, uniform_among_stored: the same shares of the attention to the tokens before the first
+        one that is read. Of those a causal body sees as many from every query, and what a token gives to itself, which
+        may well know part of the answer, does not count.
     """
     heads = [np.asarray(masses, dtype=float) for masses in attention["head_masses"]]
-    pairs = zip(attention["weights"], attention["relevant"], strict=True)
-    shares = [float(np.asarray(to, dtype=float)[places].sum()) for to, places in pairs]
-    rows = attention[["run_id", "state", "uniform"]].assign(mass=shares, heads=heads)
+    num_stored = attention.groupby(["run_id", "state"])["query"].transform("min")
+    shares = [_shares(*row) for row in zip(attention["weights"], attention["relevant"], num_stored, strict=True)]
+    rows = attention[["run_id", "state", "uniform"]].assign(heads=heads)
+    rows[["mass", "stored", "uniform_stored"]] = np.array(shares, dtype=float).reshape(-1, 3)
+    means = {name: (name, "mean") for name in ("mass", "uniform", "stored", "uniform_stored")}
     by_state = rows.groupby(["run_id", "state"]).agg(
-        mass=("mass", "mean"), uniform=("uniform", "mean"), head=("heads", lambda own: np.mean(list(own), axis=0).max())
+        **means, head=("heads", lambda own: np.mean(list(own), axis=0).max())
     )
     own = by_state.unstack("state")
     columns = {
@@ -48,10 +55,22 @@ def mass(attention: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
         "uniform": ("uniform", SELECTED),
         "best_head": ("head", SELECTED),
         "untrained_best_head": ("head", UNTRAINED),
+        "among_stored": ("stored", SELECTED),
+        "untrained_among_stored": ("stored", UNTRAINED),
+        "uniform_among_stored": ("uniform_stored", SELECTED),
     }
     told = pd.DataFrame({name: own[column] for name, column in columns.items() if column in own}, index=own.index)
     told = told.reindex(columns=list(_MEASURES)).rename_axis("run_id").reset_index()
     return told.merge(runs[["run_id", "task"]], on="run_id")[["run_id", "task", *_MEASURES]]
+
+
+def _shares(weights: NDArray[np.float32], relevant: NDArray[np.int32], num_stored: int) -> tuple[float, float, float]:
+    """Mass on the relevant places, its part of the mass on the first `num_stored` places, and that if it were even."""
+    to, matter = weights.astype(float), relevant[relevant < num_stored]
+    stored = to[:num_stored].sum()
+    if not stored > 0:
+        return float(to[relevant].sum()), np.nan, np.nan
+    return float(to[relevant].sum()), float(to[matter].sum() / stored), len(matter) / num_stored
 
 
 def by_cell(measured: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
@@ -63,8 +82,8 @@ def by_cell(measured: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
         `GROUP`, protocol, body, size, mass_on_relevant, low, high (mean over runs with its 95 % t interval, null for
-        one seed), untrained, uniform, gain, gain_low, gain_high (mass minus untrained, paired by run), best_head,
-        untrained_best_head, num_runs, num_seeds.
+        one seed), the other columns of `mass` (means over runs), gain, gain_low, gain_high (mass minus untrained,
+        paired by run), num_runs, num_seeds.
     """
     names = ["run_id", "seed", "body_seed", *_ABOUT, *GROUP]
     known = measured.dropna(subset=[MASS, UNTRAINED]).drop(columns="task").merge(runs[names], on="run_id")

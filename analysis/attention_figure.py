@@ -16,7 +16,7 @@ from analysis.style import percent
 _SHADES = [[0.0, "rgba(0, 114, 178, 0)"], [1.0, "rgba(0, 114, 178, 1)"]]
 """From nothing, whatever the page's colour, to Okabe and Ito's blue."""
 _CELL_PIXELS, _LEAST_HEIGHT, _MOST_HEIGHT = 26, 130, 220
-_MOST_LABELS = 20  # of single tokens on an axis
+_MOST_LABELS = 16  # of single tokens on an axis
 _NAMES: dict[str, Callable[[int], list[str]]] = {
     "bit-xor": lambda number: [f"string {i + 1}" for i in range(number)],
     "bit-memory": lambda number: ["asked for", *[f"other {i + 1}" for i in range(number - 2)], "query"],

@@ -49,7 +49,8 @@ def _explained(cells: pd.DataFrame) -> str:
     return (
         "Every token that is read spreads 100 % of its attention over the tokens it can see. The number above a map is "
         "how much of that goes to those that matter, which are framed: " + matter + ". Attention of the first layer on "
-        "32 fixed examples, mean over heads and examples, without dropout."
+        "32 fixed examples, mean over heads and examples, without dropout. The table also has the share of the "
+        "attention to stored strings alone, without what the tokens that are read give to themselves."
     )
 
 
@@ -109,13 +110,15 @@ def _table(cells: pd.DataFrame) -> str:
             percent(row.uniform),
             _with_interval(points(row.gain), row.gain_low, row.gain_high),
             percent(row.best_head),
+            f"{percent(row.among_stored)} ({percent(row.untrained_among_stored)}, {percent(row.uniform_among_stored)})",
             row.num_seeds,
         ]
         for row in shown.itertuples()
     ]
     columns = [
         *("task", "train set", "init", "setting", "attention to what matters [95 % interval]", "before training"),
-        *("if even", "gain in points [95 % interval]", "best head", "seeds"),
+        *("if even", "gain in points [95 % interval]", "best head"),
+        *("of that to stored strings (before training, if even)", "seeds"),
     ]
     caption = "First-layer attention to the tokens that matter: mean over seeds [95 % t interval]"
     tags = [scope.tags_of(cells.iloc[[i]]) for i in range(len(shown))]

@@ -32,6 +32,16 @@ def test_mass_is_what_goes_to_the_places_that_matter(frames):
     assert measured["untrained_best_head"].tolist() == pytest.approx([0.6, 0.6])
 
 
+def test_of_the_attention_to_stored_tokens_a_share_is_on_those_that_matter(frames):
+    """Token 2 is the first that is read: of places 0 and 1, place 0 matters, with half of the mass."""
+    measured = attention.mass(frames.attention, frames.runs)
+    measured = measured.merge(frames.runs[["run_id", "seed"]]).sort_values("seed")
+    expected = [np.mean([mass / 2 / (1 - mass / 2) for mass in masses]) for masses in ((0.5, 0.9), (0.7, 0.9))]
+    assert measured["among_stored"].tolist() == pytest.approx(expected)
+    assert measured["untrained_among_stored"].tolist() == pytest.approx([0.25, 0.25])
+    assert measured["uniform_among_stored"].tolist() == [0.5, 0.5]
+
+
 def test_cells_are_means_over_seeds_with_intervals(frames):
     (row,) = attention.by_cell(attention.mass(frames.attention, frames.runs), frames.runs).to_dict("records")
     half = 12.706205 * np.std([0.7, 0.8], ddof=1) / np.sqrt(2)
