@@ -102,12 +102,13 @@ def draw(cells: pd.DataFrame, *, columns: int = 4) -> go.Figure:
         look = {"fillcolor": style.SHADE, "line": {"width": 0}, "layer": "below"}
         shades += [band | look | {"x0": i - 0.5, "x1": i + 0.5} for i in range(1, len(train_sets), 2)]
         panel = shape.figure.get_subplot(*cell)
-        panel.xaxis.update(
+        panels.adjust(
+            panel.xaxis,
             tickvals=list(range(len(train_sets))),
             ticktext=[style.label(style.train_set_text(name)) for name in train_sets],
             range=ends,
         )
-        panel.yaxis.update(range=[0, 1.04], tickformat=".0%", dtick=0.25, showticklabels=cell[1] == 1)
+        panels.adjust(panel.yaxis, range=[0, 1.04], tickformat=".0%", dtick=0.25, showticklabels=cell[1] == 1)
     shape.figure.add_traces(panels.named_once(traces))
     shape.figure.layout.shapes = shades
     shape.annotate(notes)

@@ -78,8 +78,8 @@ def draw(curves: pd.DataFrame, *, columns: int = 3) -> go.Figure:
         drawn = (*panels.reference_lines(here, [0, here["step"].max()]), *_traces(here, inits, looks))
         traces += [{**trace, **axes} for trace in drawn]
         panel = shape.figure.get_subplot(*cell)
-        panel.yaxis.update(range=spans[task], tickformat=".0%", nticks=5)
-        panel.xaxis.update(rangemode="tozero", nticks=5)
+        panels.adjust(panel.yaxis, range=spans[task], tickformat=".0%", nticks=5)
+        panels.adjust(panel.xaxis, rangemode="tozero", nticks=5)
     shape.figure.add_traces(panels.named_once(traces))
     return shape.figure
 

@@ -50,6 +50,8 @@ def draw(effects: pd.DataFrame, titles: dict[str, str], *, columns: int) -> go.F
         note_lines=1,
     )
     longest = max(len(_label(row)) for row in effects.to_dict("records"))
+    traces: list[go.Scatter] = []
+    shapes: list[dict[str, object]] = []
     for (row, column), claim in zip(shape.cells, titles, strict=True):
         where = {"row": row, "col": column}
         if columns == 1:
@@ -58,10 +60,15 @@ def draw(effects: pd.DataFrame, titles: dict[str, str], *, columns: int) -> go.F
             title.update(xshift=-_NAME_PIXELS * longest, font={"size": 13})
         if column > 1:
             _make_room(shape.figure, where, min(_LETTER * longest, _MOST_ROOM))
-        _panel(shape.figure, effects[effects["claim"] == claim], most, where)
+        marks, marked = _panel(shape, effects[effects["claim"] == claim], most, (row, column))
+        traces += marks
+        shapes += marked
     for name, (symbol, colour) in MARKS.items():
         mark = {"symbol": symbol, "size": 9, "color": colour, "line": {"width": 2, "color": colour}}
-        shape.figure.add_trace(go.Scatter(x=[None], y=[None], mode="markers", marker=mark, name=name, legendgroup=name))
+        traces.append(go.Scatter(x=[None], y=[None], mode="markers", marker=mark, name=name, legendgroup=name))
+    # Added one by one, hundreds of them take ten times as long.
+    shape.figure.add_traces(traces)
+    shape.figure.layout.shapes = shapes
     return shape.figure
 
 
@@ -72,32 +79,38 @@ def _make_room(figure: go.Figure, where: dict[str, int], share: float) -> None:
     axis.domain = (left + share * (right - left), right)
 
 
-def _panel(figure: go.Figure, rows: pd.DataFrame, most: int, where: dict[str, int]) -> None:
+def _panel(
+    shape: panels.Panels, rows: pd.DataFrame, most: int, cell: tuple[int, int]
+) -> tuple[list[go.Scatter], list[dict[str, object]]]:
+    """Marks and background of one panel, whose axes are set."""
     order = {task: i for i, task in enumerate(load.order("task", rows["task"]))}
     records = sorted(rows.to_dict("records"), key=lambda row: order[row["task"]])
     is_ratio = records[0]["unit"] == str(Unit.RATIO)
     low, high = span(rows)
-    for height, row in enumerate(records):
-        figure.add_trace(_mark(height, row, low, high), **where)
+    axes, panel = shape.axes(cell), shape.figure.get_subplot(*cell)
+    marks = [_mark(height, row, low, high, axes) for height, row in enumerate(records)]
     bounds = rows[["bound_low", "bound_high"]].iloc[0].astype(float).fillna({"bound_low": low, "bound_high": high})
-    figure.add_vrect(x0=bounds.iloc[0], x1=bounds.iloc[1], fillcolor=CLAIMED, line_width=0, layer="below", **where)
-    figure.add_vline(x=1 if is_ratio else 0, line={"color": style.NEUTRAL, "width": 1}, **where)
-    figure.update_yaxes(
+    none = 1 if is_ratio else 0
+    whole = {"xref": axes["xaxis"], "yref": f"{axes['yaxis']} domain", "y0": 0, "y1": 1}
+    band = {"type": "rect", "x0": bounds.iloc[0], "x1": bounds.iloc[1], "fillcolor": CLAIMED, "layer": "below"}
+    line = {"type": "line", "x0": none, "x1": none, "line": {"color": style.NEUTRAL, "width": 1}}
+    panels.adjust(
+        panel.yaxis,
         tickvals=list(range(len(records))),
         ticktext=[style.label(_label(row)) for row in records],
         range=[most - 0.4, -0.6],
         showgrid=True,
-        **where,
     )
-    axis = {"range": [low, high]}
+    axis: dict[str, object] = {"range": [low, high]}
     if is_ratio:
         ticks = panels.round_values(low, high)
         ticks = ticks[:: max(1, len(ticks) // _MOST_TICKS)]
         axis = {"type": "log", "range": [math.log10(low), math.log10(high)], "tickvals": ticks}
-    figure.update_xaxes(title_text=_SHORT[records[0]["unit"]], showgrid=True, **axis, **where)
+    panels.adjust(panel.xaxis, title={"text": _SHORT[records[0]["unit"]]}, showgrid=True, **axis)
+    return marks, [{**whole, **band, "line": {"width": 0}}, {**whole, **line}]
 
 
-def _mark(height: int, row: dict, low: float, high: float) -> go.Scatter:
+def _mark(height: int, row: dict, low: float, high: float, axes: dict[str, str]) -> go.Scatter:
     told = CANNOT if row["cannot"] else row["verdict"]
     symbol, colour = MARKS[told]
     estimate = min(max(row["estimate"], low), high)
@@ -123,6 +136,7 @@ def _mark(height: int, row: dict, low: float, high: float) -> go.Scatter:
         showlegend=False,
         hovertemplate=f"{row['estimate']:.3g} [{row['low']:.3g}, {row['high']:.3g}]<br>{style.label(row['method'])}"
         f"<br>{style.label(row['cannot'] or told)}<extra></extra>",
+        **axes,
         **bar,
     )
 
