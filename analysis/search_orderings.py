@@ -6,7 +6,8 @@ A claim that holds on a sliver of the axis is one about the learning rate.
 from __future__ import annotations
 
 import itertools
-import math
+import statistics
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
@@ -31,20 +32,32 @@ def orderings(sweeps: pd.DataFrame) -> pd.DataFrame:
     """
     found = []
     for key, here in sweeps.groupby([*PANEL, "scale"], dropna=False, sort=False):
-        lines = {str(name): line for name, line in here.groupby("variant", sort=True)}
-        for a, b in itertools.combinations(lines, 2):
-            rates = sorted(set(lines[a]["lr"]) & set(lines[b]["lr"]))
+        lines = _lines(here)
+        for a, b in itertools.combinations(sorted(lines), 2):
+            rates = sorted(lines[a].keys() & lines[b].keys())
             if len(rates) < LEAST_RATES:
                 continue
-            told = [_outcome(*(line[line["lr"] == rate] for line in (lines[a], lines[b]))) for rate in rates]
+            told = [_outcome(lines[a][rate], lines[b][rate]) for rate in rates]
             weights = _weights(rates)
             shares = {name: sum(w for w, each in zip(weights, told, strict=True) if each == name) for name in OUTCOMES}
-            about = dict(zip([*PANEL, "scale"], key, strict=True))
-            found.append(
-                {**about, "a": a, "b": b, **shares, "num_rates": len(rates), "lowest": rates[0], "highest": rates[-1]}
-            )
+            about = {**dict(zip([*PANEL, "scale"], key, strict=True)), "a": a, "b": b}
+            found.append({**about, **shares, "num_rates": len(rates), "lowest": rates[0], "highest": rates[-1]})
     columns = [*PANEL, "scale", "a", "b", *OUTCOMES, "num_rates", "lowest", "highest"]
     return pd.DataFrame(found, columns=columns)
+
+
+def _lines(here: pd.DataFrame) -> dict[str, dict[float, dict[int, float]]]:
+    """Variant -> learning rate -> seed -> accuracy of its done runs; no seed where all of them diverged.
+
+    Bodies that were drawn are averaged over: a pretrained one is the same for every seed.
+    """
+    found: dict[str, dict[float, dict[int, float]]] = {}
+    for variant, lr in here[["variant", "lr"]].drop_duplicates().itertuples(index=False):
+        found.setdefault(str(variant), {})[float(lr)] = {}
+    done = here[here["status"] == "done"]
+    for (variant, lr, seed), accuracy in done.groupby(["variant", "lr", "seed"])["accuracy"].mean().items():
+        found[str(variant)][float(lr)][int(seed)] = float(accuracy)
+    return found
 
 
 def _weights(rates: list[float]) -> list[float]:
@@ -53,21 +66,18 @@ def _weights(rates: list[float]) -> list[float]:
     return (np.diff(edges) / (logs[-1] - logs[0])).tolist()
 
 
-def _outcome(a: pd.DataFrame, b: pd.DataFrame) -> str:
+def _outcome(a: Mapping[int, float], b: Mapping[int, float]) -> str:
     """How the first variant stands to the second at one learning rate; "" where they are exactly equal."""
-    done_a, done_b = (part[part["status"] == "done"] for part in (a, b))
-    if done_a.empty or done_b.empty:
-        return "" if done_a.empty and done_b.empty else OUTCOMES[3] if done_a.empty else OUTCOMES[0]
-    # Bodies that were drawn are averaged over: a pretrained one is the same for every seed.
-    means = (part.groupby("seed")["accuracy"].mean().rename(name) for name, part in (("a", done_a), ("b", done_b)))
-    pairs = pd.concat(means, axis=1, join="inner")
-    if pairs.empty:
-        difference, is_decided = float(done_a["accuracy"].mean() - done_b["accuracy"].mean()), False
-    else:
-        interval = stats.t_interval(pairs["a"] - pairs["b"], of="difference of accuracies")
+    if not a or not b:
+        return "" if not a and not b else OUTCOMES[3] if not a else OUTCOMES[0]
+    both = sorted(a.keys() & b.keys())
+    if both:
+        interval = stats.t_interval([a[seed] - b[seed] for seed in both], of="difference of accuracies")
         difference = interval.estimate
         is_decided = interval.low is not None and interval.high is not None and interval.low * interval.high > 0
-    if difference == 0 or math.isnan(difference):
+    else:
+        difference, is_decided = statistics.fmean(a.values()) - statistics.fmean(b.values()), False
+    if difference == 0:
         return ""
     return OUTCOMES[(0 if is_decided else 1) if difference > 0 else (3 if is_decided else 2)]
 
