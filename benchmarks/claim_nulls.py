@@ -15,7 +15,7 @@ from claim_studies import BASE, FPT, FULL, NORMS, RANDOM, RATES, Study, Values, 
 from study.grids.cells import Scale
 from study.grids.paper_settings import SETTINGS
 
-TASKS = ("bit-memory", "bit-xor", "listops", "mnist", "cifar10", "cifar10-lra", "homology")
+TASKS = ("bit-memory", "bit-xor", "listops", "cifar10-lra")
 OTHER_MODELS = ("bert", "t5", "longformer")
 _SWEPT = {"batch_size": 7}  # a size that no grid of the paper has
 _RANDOM_NORMS = {**NORMS, "init": "random"}

@@ -37,3 +37,11 @@ def ladders(synthetic):
 def study_ledger(synthetic, tmp_path_factory):
     """A ledger as a real study leaves it: complete but for a diverged, a failed and three missing runs."""
     return synthetic.study(tmp_path_factory.mktemp("study") / "out")
+
+
+@pytest.fixture(scope="session")
+def claim_studies():
+    """Rows with known answers for every claim, as in benchmarks/claims.py."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(Path(__file__).parents[2] / "benchmarks"))
+        yield importlib.import_module("claim_studies")
