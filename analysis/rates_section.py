@@ -21,6 +21,7 @@ def learning_rates(data: Tables) -> Part | None:
     if found.empty:
         return None
     rates, shares = search_rates.table(found), search_orderings.orderings(found)
+    shares = shares.sort_values("task", key=lambda tasks: tasks.map(load.order("task", tasks).index), kind="stable")
     body, pictures = "", []
     for (metric, level), here in rates.groupby(["metric", "scale"], sort=False):
         name = f"learning-rates-{slug(metric)}-{level}"
@@ -51,7 +52,8 @@ def learning_rates(data: Tables) -> Part | None:
 def _orderings(shares: pd.DataFrame, name: str) -> Picture:
     caption = (
         "Share of the swept learning rates, by logarithm, on which the first of two variants is ahead of the second. "
-        "Strong: the 95 % paired t interval over seeds excludes zero; pale: it does not. White: exactly equal."
+        "Strong: the 95 % paired t interval over seeds excludes zero; pale: it does not. White: "
+        "exactly equal, or both diverged."
     )
     drawn = ((MEDIUM, search_orderings.draw(shares)), (0, search_orderings.draw(shares, is_narrow=True)))
     return Picture(name, caption, alt_text("orderings over the learning rate", shares), shares, drawn)

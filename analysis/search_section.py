@@ -12,7 +12,7 @@ from analysis.page import Section, Tags
 from analysis.pictures import Picture
 from analysis.rates_section import MEDIUM, alt_text, forms, slug, span, tags_of
 from analysis.sections import Part, Tables
-from analysis.style import percent
+from analysis.style import percent, points
 from analysis.summary import count
 from study import tuned
 from study.errors import UserError, one_line
@@ -97,11 +97,11 @@ def _told(setting: tuned.TunedSetting) -> list[object]:
     if expected:
         fresh = percent(expected["valid_accuracy"])
         if expected.get("low") is not None:
-            fresh += f" [{percent(expected['low'])}, {percent(expected['high'])}]"
-        fresh += f" ({count(expected['num_seeds'], 'seed')})"
+            fresh += f" [{points(expected['low'])}, {points(expected['high'])}]"
+        fresh += f" ({expected['num_seeds']})"
     whole = found.get("proposals", 0) * found.get("seeds", 0) * found.get("num_steps", 0)
     spent = found.get("num_steps_spent")
-    share = f"{spent:,} ({spent / whole:.0%} of all)" if spent is not None and whole else None
+    share = f"{spent / whole:.0%}" if spent is not None and whole else None
     return [in_search, fresh, f"{found.get('proposals')} ({found.get('pruned')})", share]
 
 

@@ -207,7 +207,7 @@ def test_the_sections_tell_of_settings_budgets_and_broken_files(out, frames):
         "learning-rates-validation-accuracy-small",
     ]
     body = searched.section.body
-    assert "88.0 % [80.0 %, 96.0 %] (3 seeds)" in body and "1,000 (40% of all)" in body
+    assert "88.0 % [80.0, 96.0] (3)" in body and "<td>40%</td>" in body
     assert "budgets differ" in body and "no search reads the test split" in body
     assert all(picture.csv() for picture in (*rates.pictures, *searched.pictures))
     Ledger(out).storage.replace("search/torn/trials.parquet", b"PAR1")
