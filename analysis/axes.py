@@ -112,17 +112,25 @@ def find(runs: pd.DataFrame) -> list[Series]:
 def with_shapes(runs: pd.DataFrame) -> pd.DataFrame:
     """The runs with depth (layers that are used), width, and trunk: the body of which those are the first layers.
 
-    All null for a checkpoint of the user's own; trunk is "" where a body is used whole and nowhere in part.
+    Depth and width are null for a checkpoint of the user's own, and for a size that this version does not know; trunk
+    is "" where a body is used whole and nowhere in part.
     """
     known = runs["size"].notna()
     pairs = runs.loc[known, ["body", "size"]].drop_duplicates()
-    shapes = {pair: sizes.shape(*pair) for pair in pairs.itertuples(index=False, name=None)}
+    shapes = {pair: _shape(*pair) for pair in pairs.itertuples(index=False, name=None)}
     of = [shapes.get(pair) for pair in zip(runs["body"], runs["size"], strict=True)]
     depth = runs["num_layers"].astype(float).fillna(pd.Series([s and s.num_layers for s in of], runs.index, float))
     cut = set(runs.loc[known & runs["num_layers"].notna(), ["body", "size"]].itertuples(index=False, name=None))
     trunk = [str(pair[1]) if pair in cut else "" for pair in zip(runs["body"], runs["size"], strict=True)]
     width = pd.Series([s and s.width for s in of], runs.index, float)
     return runs.assign(depth=depth.where(known), width=width, trunk=trunk)
+
+
+def _shape(body: str, size: str) -> sizes.Shape | None:
+    try:
+        return sizes.shape(body, size)
+    except ValueError:
+        return None
 
 
 def _along(axis: Axis, runs: pd.DataFrame, codes: pd.DataFrame) -> Iterator[Series]:
@@ -171,7 +179,7 @@ def _in_chains(runs: pd.DataFrame, codes: pd.DataFrame, usable: pd.Series, key: 
     """Of each panel's sizes those that grow in depth and width, none being deeper and narrower than another."""
     kept = pd.Series(False, index=runs.index)
     axis = next(axis for axis in AXES if axis.name == "size")
-    for rows in _ladder_rows(codes[usable & runs["size"].notna()], key, axis):
+    for rows in _ladder_rows(codes[usable & runs["width"].notna()], key, axis):
         shapes = list(runs.loc[rows, ["depth", "width"]].astype(int).itertuples(index=False, name=None))
         count = Counter(shapes)
         chain = longest_chain(list(count), list(count.values()))

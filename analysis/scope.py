@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
 import pandas as pd
 
 from analysis.page import Tags
+from models.sizes import NAMED
 from study.grids.cells import counts_under
 from study.spec import Protocol
 
@@ -18,10 +21,16 @@ def scale_of(size: str | None) -> str:
     """The scale of a run by the size of its body: `full` or `small`.
 
     Args:
-        size: of the specification. None, a checkpoint of the user's own, counts as full: such a body keeps the size
-            that its maker gave it and is no scaled-down one of ours.
+        size: of the specification; of one without a name the width decides. None, a checkpoint of the user's own,
+            counts as full: such a body keeps the size that its maker gave it and is no scaled-down one of ours.
     """
-    return FULL if size is None or size in FULL_SIZES else SMALL
+    return FULL if size is None or size in FULL_SIZES or _width(size) >= NAMED["base"][1] else SMALL
+
+
+def _width(size: str) -> int:
+    """Of a size without a name, as "2x64"; 0 for a name."""
+    match = re.fullmatch(r"[0-9]+x([0-9]+)", size)
+    return int(match[1]) if match else 0
 
 
 def tags_of(runs: pd.DataFrame) -> Tags:

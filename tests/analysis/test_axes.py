@@ -4,6 +4,7 @@ import pandas as pd
 
 from analysis.axes import find, with_shapes
 from analysis.chains import longest_chain
+from analysis.scope import scale_of
 
 
 def found(frame: pd.DataFrame) -> dict[tuple[str, str, str], list[float]]:
@@ -64,6 +65,8 @@ def test_checkpoints_have_no_shape(ladders):
     frame = ladders.runs("scaling-data-small").assign(size=None)
     assert with_shapes(frame)[["depth", "width"]].isna().all().all()
     assert {key[0] for key in found(frame)} == {"data"}
+    unknown = ladders.runs("scaling-size-small").replace({"size": {"nano": "newer-size"}})
+    assert len(found(unknown)["size", "full", "random"]) == 5
 
 
 def test_the_chain_of_sizes_takes_most_runs_then_the_widest_span_then_even_steps():
@@ -75,3 +78,8 @@ def test_the_chain_of_sizes_takes_most_runs_then_the_widest_span_then_even_steps
     }  # fmt: skip
     assert longest_chain([(1, 32), (1, 64), (1, 128)], [1, 1, 1]) == set()  # a ladder of widths
     assert longest_chain([], []) == set()
+
+
+def test_wide_sizes_without_a_name_are_of_the_full_scale():
+    sizes = (None, "base", "12x768", "2x1024", "mini", "small", "2x704", "newer-size")
+    assert [scale_of(size) for size in sizes] == ["full"] * 4 + ["small"] * 4
