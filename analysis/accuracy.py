@@ -75,6 +75,7 @@ def draw(cells: pd.DataFrame, *, columns: int = 4) -> go.Figure:
     """
     assert cells["setting"].nunique() == 1, "one figure per setting"
     tasks, train_sets, inits = (load.order(name, cells[name]) for name in load.CELL)
+    names = [style.train_set_text(name).replace(" +", "<br>+") for name in train_sets]
     shape = panels.grid(
         tasks,
         columns=columns,
@@ -82,6 +83,7 @@ def draw(cells: pd.DataFrame, *, columns: int = 4) -> go.Figure:
         x_title="trained parameter groups",
         y_title="test accuracy",
         num_entries=len(inits) + 2,
+        note_lines=max(name.count("<br>") for name in names),
     )
     looks, step = style.looks(inits), _SPREAD / max(len(inits), 1)
     ends = [-0.55, len(train_sets) - 0.45]
@@ -105,7 +107,7 @@ def draw(cells: pd.DataFrame, *, columns: int = 4) -> go.Figure:
         panels.adjust(
             panel.xaxis,
             tickvals=list(range(len(train_sets))),
-            ticktext=[style.label(style.train_set_text(name)) for name in train_sets],
+            ticktext=["<br>".join(map(style.label, name.split("<br>"))) for name in names],
             range=ends,
         )
         panels.adjust(panel.yaxis, range=[0, 1.04], tickformat=".0%", dtick=0.25, showticklabels=cell[1] == 1)

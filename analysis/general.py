@@ -31,7 +31,7 @@ def test_accuracy(data: Tables) -> Part:
             f"{_range(shown['num_seeds'])}. A mark without a bar is one seed. Diverged, failed and missing runs are "
             f"counted in the figure and take no part in means.{_left_out(cells, shown)}"
         )
-        most = 4 if shown["train_set"].nunique() * shown["init"].nunique() <= 16 else 3
+        most = 4 if shown["train_set"].nunique() <= MOST_CURVES else 3
         wide = ((_WIDE, most), (_MEDIUM, 2), (0, 1))
         drawn = tuple((width, accuracy.draw(shown, columns=columns)) for width, columns in wide)
         return Picture(name, caption, _alt("test accuracy", shown), cells.drop(columns="setting"), drawn)

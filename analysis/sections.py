@@ -14,7 +14,6 @@ from analysis.pictures import Picture
 
 MOST_SETTINGS, OPEN_SETTINGS = 8, 3
 """Settings that the general sections draw, and how many of them are not folded; of the others tables and CSV tell."""
-_MOST_SENTENCES = 12
 
 
 @dataclass(frozen=True)
@@ -88,9 +87,11 @@ def answer(data: Tables) -> Part:
         cells, rows = (table[table["setting"] == setting] for table in (data.cells, data.comparisons))
         told = summary.summarise(cells, rows)
         body = page.paragraph(told.answer, kind="answer")
-        shown, more = told.decided[:_MOST_SENTENCES], told.decided[_MOST_SENTENCES:]
-        body += page.heading("Decided") + page.bullets(shown) if shown else ""
-        body += page.fold(f"Decided too: {summary.count(len(more), 'comparison')}", page.bullets(more)) if more else ""
+        if len(data.settings) == 1:
+            body += page.heading("Decided") + page.bullets(told.decided) if told.decided else ""
+        elif told.decided:
+            title = f"Decided: {summary.count(len(told.decided), 'comparison')}"
+            body += page.fold(title, page.bullets(told.decided))
         body += page.bullets(told.trivial)
         if told.undecided:
             title = f"Undecided: {summary.count(len(told.undecided), 'comparison')}"

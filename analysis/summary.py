@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from analysis import comparisons
-from analysis.style import percent, points
+from analysis.style import percent, points, train_set_text
 
 _FROZEN = "fpt"
 _DECIDED = (comparisons.CONFIRMED, comparisons.DECIDED)
@@ -81,13 +81,15 @@ def _decided(row: Any) -> str:
     low, high = sorted((sign * row.low, sign * row.high))
     held = ", also after Holm's correction" if row.verdict == comparisons.CONFIRMED else ""
     return (
-        f"On {row.task} under {row.train_set}, {better} beats {worse} by {points(sign * row.difference)} points"
-        f" [{points(low)}, {points(high)}] over {count(row.num_seeds, 'seed')}{held}."
+        f"On {row.task} under {train_set_text(row.train_set)}, {better} beats {worse} by "
+        f"{points(sign * row.difference)} points [{points(low)}, {points(high)}] over {count(row.num_seeds, 'seed')}{held}."
     )
 
 
 def _undecided(row: Any) -> str:
-    where = f"On {row.task} under {row.train_set}, {row.a} minus {row.b} is {points(row.difference)} points"
+    where = (
+        f"On {row.task} under {train_set_text(row.train_set)}, {row.a} minus {row.b} is {points(row.difference)} points"
+    )
     if row.verdict == comparisons.NO_INTERVAL:
         return f"{where} from a single seed: no interval, so nothing is decided."
     return f"{where} [{points(row.low)}, {points(row.high)}] over {count(row.num_seeds, 'seed')}: undecided."
@@ -100,9 +102,8 @@ def _trivial(cells: pd.DataFrame) -> list[str]:
         known = group[group["low"].notna() & group["floor"].notna()]
         if len(known) and (known["low"] <= known["floor"]).all():
             floor = percent(known["floor"].iloc[0])
-            sentences.append(
-                f"On {task} under {train_set}, no initialisation is shown to beat the best trivial predictor ({floor})."
-            )
+            place = f"On {task} under {train_set_text(train_set)}"
+            sentences.append(f"{place}, no initialisation is shown to beat the best trivial predictor ({floor}).")
     return sentences
 
 
