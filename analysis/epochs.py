@@ -11,21 +11,9 @@ import pandas as pd
 
 from analysis.stats import crossed_interval
 
-SHARED = (
-    "task",
-    "task_args",
-    "protocol",
-    "body",
-    "size",
-    "num_layers",
-    "batch_size",
-    "precision",
-    "device",
-    "pack_size",
-)
-"""Columns in which two runs must agree for their speeds to be compared; the init and the optimiser's settings make no
-difference to it."""
-_NUMBERS = ("ratio", "low", "high", "num_seeds", "cached_rate", "online_rate")
+SHARED = ("task", "task_args", "protocol", "body", "size", "num_layers", "batch_size", "precision", "device")
+"""Columns in which two runs must agree for their speeds to be compared; init and learning rate make no difference."""
+_NUMBERS = ("ratio", "low", "high", "num_seeds", "cached_rate", "online_rate", "cached_pack", "online_pack")
 
 
 def rates(runs: pd.DataFrame, curves: pd.DataFrame) -> pd.Series:
