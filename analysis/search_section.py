@@ -77,15 +77,11 @@ def _settings(data: Tables) -> str:
         rows.append([each.task, each.variant, *_told(each), *(_value(each.values.get(name)) for name in names)])
         size = each.holds_for.get("size")
         tags.append(Tags(task=each.task, protocol=str(each.holds_for["protocol"]), scale=scope.scale_of(size)))
-    columns = [
-        "task",
-        "variant",
-        "search accuracy",
-        "fresh seeds [95 % interval]",
-        "proposals (stopped)",
-        "steps spent",
-    ]
-    caption = "Settings that searches found: validation accuracy in the search and with seeds it has not seen"
+    columns = ["task", "variant", "in search", "fresh seeds", "proposals (stopped)", "share of updates"]
+    caption = (
+        "Settings that searches found: validation accuracy of the best proposal, and of runs with seeds no search has "
+        "seen, mean [95 % t interval] (number of seeds); updates spent of those without early stopping"
+    )
     return page.table(rows, columns=[*columns, *names], caption=caption, num_keys=2, tags=tags)
 
 
