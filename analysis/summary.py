@@ -82,7 +82,8 @@ def _decided(row: Any) -> str:
     held = ", also after Holm's correction" if row.verdict == comparisons.CONFIRMED else ""
     return (
         f"On {row.task} under {train_set_text(row.train_set)}, {better} beats {worse} by "
-        f"{points(sign * row.difference)} points [{points(low)}, {points(high)}] over {count(row.num_seeds, 'seed')}{held}."
+        f"{points(sign * row.difference)} points [{points(low)}, {points(high)}] "
+        f"over {count(row.num_seeds, 'seed')}{held}."
     )
 
 
