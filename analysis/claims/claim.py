@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from analysis.claims.pairing import Side
 
 
+PAPER_TASKS = ("bit-memory", "bit-xor", "listops", "mnist", "cifar10", "cifar10-lra", "homology")
+"""The columns of the paper's tables (section 2.1)."""
+
+
 class Verdict(StrEnum):
     """What the rows say of a claim."""
 
@@ -120,6 +124,7 @@ class Claim:
         why: where the bounds come from.
         unit: of the effect.
         combine: on how many tasks.
+        tasks: that the source speaks of; others that were run count as well, and coverage is told.
         diverged: how runs count that diverged.
         printed: (task, line) -> the effect that the source prints, in the claim's unit; None where it prints none.
     """
@@ -136,5 +141,6 @@ class Claim:
     why: str
     unit: Unit = Unit.POINTS
     combine: Combine
+    tasks: tuple[str, ...] = PAPER_TASKS
     diverged: Diverged = Diverged.BEFORE
     printed: Printed = nothing

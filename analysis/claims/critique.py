@@ -9,6 +9,7 @@ from analysis.claims.pairing import Side, paired
 from analysis.claims.printed import by_init, minus
 from analysis.claims.transfer import FPT, RANDOM
 
+SWEPT_TASKS = ("listops", "mnist", "cifar10", "cifar10-lra")
 LEAST_RATES = 3
 """Learning rates that a side must have been swept over, for its best to count as tuned."""
 PAPER_RATE = 1e-3
@@ -56,6 +57,7 @@ CLAIMS = (
         why=BETTER_WHY,
         printed=by_init,
         combine=Combine.EVERY,
+        tasks=SWEPT_TASKS,
     ),
     Claim(
         id="tuned-language-beats-random",
@@ -70,6 +72,7 @@ CLAIMS = (
         why=BETTER_WHY,
         printed=minus("C1", "Frozen Pretrained", "Frozen Random"),
         combine=Combine.EVERY,
+        tasks=SWEPT_TASKS,
     ),
     Claim(
         id="lower-rate-inverts",
@@ -83,6 +86,7 @@ CLAIMS = (
         bounds=BETTER,
         why=BETTER_WHY,
         combine=Combine.EVERY,
+        tasks=("cifar10-lra",),
     ),
 )
 """In the critique's order."""

@@ -42,6 +42,7 @@ def table(results: list[Result]) -> pd.DataFrame:
     """One row per claim and context.
 
     Columns: protocol, scale, tuning, claim (id), sentence, source, family, verdict, num_tasks (with a pair of runs),
+    num_tasks_of_source (of those, in the source), num_tasks_in_source,
     num_lines, num_told (lines on which the sides can be told apart), required (of those), num_for, num_against (of
     those, each line by itself at its 95 % interval), p_support, p_contradict (one-sided, of the claim by itself),
     p_adjusted (the smaller, corrected over the family), num_claims (of the family, run in this context), num_seeds_low,
@@ -52,7 +53,20 @@ def table(results: list[Result]) -> pd.DataFrame:
 
 _CONTEXT = ("protocol", "scale", "tuning")
 _COLUMNS = [
-    *(*_CONTEXT, "claim", "sentence", "source", "family", "verdict", "num_tasks", "num_lines", "num_told", "required"),
+    *(
+        *_CONTEXT,
+        "claim",
+        "sentence",
+        "source",
+        "family",
+        "verdict",
+        "num_tasks",
+        "num_tasks_of_source",
+        "num_tasks_in_source",
+        "num_lines",
+        "num_told",
+        "required",
+    ),
     *("num_for", "num_against"),
     *("p_support", "p_contradict", "p_adjusted", "num_claims", "num_seeds_low", "num_seeds_high", "num_seeds_needed"),
     *("num_diverged", "num_unpaired", "why"),
@@ -60,6 +74,7 @@ _COLUMNS = [
 
 
 def _row(result: Result) -> dict[str, object]:
+    run = {line.effect.task for line in result.lines if line.estimate is not None}
     claim, units = result.claim, [line.num_units for line in result.lines if line.num_units]
     return {
         **{name: getattr(result.context, name) for name in _CONTEXT},
@@ -68,7 +83,9 @@ def _row(result: Result) -> dict[str, object]:
         "source": claim.source,
         "family": str(claim.family),
         "verdict": str(result.verdict),
-        "num_tasks": len({line.effect.task for line in result.lines if line.estimate is not None}),
+        "num_tasks": len(run),
+        "num_tasks_of_source": len(run & {*claim.tasks}),
+        "num_tasks_in_source": len(claim.tasks),
         "num_lines": len(result.lines),
         "num_told": len(result.told),
         "required": result.required,

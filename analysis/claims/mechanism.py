@@ -112,6 +112,7 @@ CLAIMS = (
         why=_LARGE_WHY,
         printed=across("T10", "FPT", "output only"),
         combine=Combine.EVERY,
+        tasks=("listops", "cifar10-lra"),
     ),
     Claim(
         id="output-only-is-fast",
@@ -127,6 +128,7 @@ CLAIMS = (
         unit=Unit.RATIO,
         printed=epoch,
         combine=Combine.EVERY,
+        tasks=("listops", "cifar10-lra"),
     ),
     Claim(
         id="depth-mixes-tokens",
@@ -141,6 +143,7 @@ CLAIMS = (
         why=_LARGE_WHY,
         printed=one_task("listops", deepest),
         combine=Combine.MOST,
+        tasks=("listops",),
     ),
     Claim(
         id="fewer-layers-suffice",
@@ -155,6 +158,7 @@ CLAIMS = (
         why=_LARGE_WHY,
         printed=one_task("listops", by_depth),
         combine=Combine.SOME,
+        tasks=("listops",),
     ),
     Claim(
         id="training-feedforward-helps",
@@ -212,6 +216,7 @@ CLAIMS = (
         why="a tenth of all attention: less is no diagonal that an eye would find in a map",
         unit=Unit.MASS,
         combine=Combine.EVERY,
+        tasks=("bit-xor", "bit-memory"),
     ),
     Claim(
         id="other-models-alike",
@@ -226,6 +231,7 @@ CLAIMS = (
         why=MATCH_WHY,
         printed=other_body,
         combine=Combine.MOST,
+        tasks=("listops", "cifar10"),
     ),
 )
 """In the paper's order."""

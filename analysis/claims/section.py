@@ -112,12 +112,19 @@ def _unbroken(text: str) -> str:
 def _tally(row: dict) -> str:
     """How the lines stand, each by itself."""
     if not row["num_told"]:
-        return f"none of {row['num_lines']} can be told"
+        return f"none of {row['num_lines']} can be told\n{_coverage(row)}"
     still_open = row["num_told"] - row["num_for"] - row["num_against"]
     text = f"{row['num_for']} for, {row['num_against']} against, {still_open} open\n"
     text += f"needs {row['required']} of {row['num_told']}"
     untold = row["num_lines"] - row["num_told"]
-    return (text + (f"; {untold} cannot be told" if untold else "")).replace(" ", _FIXED)
+    text += f"; {untold} cannot be told" if untold else ""
+    return f"{text}\n{_coverage(row)}".replace(" ", _FIXED)
+
+
+def _coverage(row: dict) -> str:
+    others = row["num_tasks"] - row["num_tasks_of_source"]
+    more = f" and {count(others, 'other')}" if others else ""
+    return f"on {row['num_tasks_of_source']} of its {count(row['num_tasks_in_source'], 'task')}{more}"
 
 
 def _seeds(row: dict) -> str | None:

@@ -128,6 +128,7 @@ CLAIMS = (
         why=BETTER_WHY,
         printed=minus("T2", "FPT", "ViT"),
         combine=Combine.MOST,
+        tasks=NOT_IMAGES,
     ),
     Claim(
         id="transformer-beats-lstm",
@@ -200,6 +201,7 @@ CLAIMS = (
         why="5 points: table 7 has gaps of 28 and 58 points for full models and of -0.1 for FPT",
         printed=one_task("cifar10-lra", gap),
         combine=Combine.EVERY,
+        tasks=("cifar10-lra",),
     ),
     Claim(
         id="accuracy-grows-with-size",
@@ -215,6 +217,7 @@ CLAIMS = (
         unit=Unit.PER_DOUBLING,
         printed=one_task("cifar10", per_doubling),
         combine=Combine.MOST,
+        tasks=("cifar10",),
     ),
 )
 """In the paper's order."""
