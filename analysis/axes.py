@@ -52,6 +52,10 @@ class Axis:
     min_rungs: int = 3
 
 
+# The earlier ones name a setting where several columns would.
+_FIRST = ("tuning", "body", "size", "num_layers", "depth", "width", "num_steps", "num_train_examples", "lr")
+_NAMED_FIRST = {name: i for i, name in enumerate(dict.fromkeys((*_FIRST, *_FIELDS, *_HELD)))}
+
 _STEPS = ("num_steps", "eval_every_steps", "warmup_steps")
 AXES = (
     Axis("size", "Size of the body", "num_params_total", "parameters of the whole model", ("size",), ("size",)),
@@ -144,8 +148,8 @@ def _along(axis: Axis, runs: pd.DataFrame, codes: pd.DataFrame) -> Iterator[Seri
         usable = _in_chains(runs, codes, usable, [name for name in key if name != "init"])
     own = codes[usable]
     groups = [part for rows in _ladder_rows(own, key, axis) for part in _one_rate(own.loc[rows], axis)]
-    names = _settings(runs, codes, groups, [*key, "lr"])
-    made = [_series(axis, runs.loc[rows], name) for rows, name in zip(groups, names, strict=True)]
+    names = _settings(runs, groups, [*key, "lr"])
+    made = [_series(axis, _one_body(runs.loc[rows], axis), name) for rows, name in zip(groups, names, strict=True)]
     yield from sorted(made, key=lambda one: (one.task, one.protocol, one.train_set, one.setting, one.init))
 
 
@@ -175,6 +179,18 @@ def _one_rate(codes: pd.DataFrame, axis: Axis) -> list[pd.Index]:
     return [rows.index for rows in parts if len(rows[list(axis.rung)].drop_duplicates()) >= axis.min_rungs]
 
 
+def _one_body(rows: pd.DataFrame, axis: Axis) -> pd.DataFrame:
+    """Of several bodies of one depth and width (all layers of base, and its first 12) that with the most runs."""
+    if not axis.held:
+        return rows
+    count = rows.groupby([*axis.rung, *axis.varied], dropna=False)["run_id"].transform("size")
+    order = rows.assign(count=-count, is_part=rows["num_layers"].notna()).sort_values(["count", "is_part", "size"])
+    chosen = order.drop_duplicates(axis.rung[0]).set_index(axis.rung[0])[list(axis.varied)]
+    wanted = chosen.reindex(rows[axis.rung[0]]).set_index(rows.index)
+    same = [(rows[name] == wanted[name]) | (rows[name].isna() & wanted[name].isna()) for name in axis.varied]
+    return rows[np.logical_and.reduce(same)]
+
+
 def _in_chains(runs: pd.DataFrame, codes: pd.DataFrame, usable: pd.Series, key: Sequence[str]) -> pd.Series:
     """Of each panel's sizes those that grow in depth and width, none being deeper and narrower than another."""
     kept = pd.Series(False, index=runs.index)
@@ -187,20 +203,22 @@ def _in_chains(runs: pd.DataFrame, codes: pd.DataFrame, usable: pd.Series, key: 
     return kept
 
 
-def _settings(runs: pd.DataFrame, codes: pd.DataFrame, groups: Sequence[pd.Index], key: Sequence[str]) -> list[str]:
-    """What tells each group from others of the same task, protocol, init and train set."""
+def _settings(runs: pd.DataFrame, groups: Sequence[pd.Index], key: Sequence[str]) -> list[str]:
+    """What tells each group from others of the same task, protocol, init and train set, in the fewest columns."""
     if not groups:
         return []
     same = [name for name in ("task", "protocol", "init", "train_set") if name in key]
     firsts = runs.loc[[rows[0] for rows in groups]].reset_index(drop=True)
-    texts = [""] * len(groups)
-    for name in [column for column in key if column not in same]:
-        differs = firsts[name].map(str).groupby([firsts[column] for column in same]).transform("nunique") > 1
-        # A rate that follows from the rung is no setting.
-        for i in np.flatnonzero(differs):
-            if name != "lr" or codes.loc[groups[int(i)], "lr"].nunique() == 1:
-                texts[i] += f"{', ' if texts[i] else ''}{name} {shown(firsts.at[i, name])}"
-    return texts
+    texts = pd.Series("", index=firsts.index)
+    for _, cell in firsts.groupby(same):
+        own = texts[cell.index]
+        for name in sorted((name for name in key if name not in same), key=_NAMED_FIRST.__getitem__):
+            if own.nunique() == len(own):
+                break
+            if cell[name].map(str).nunique() > 1:
+                own = own.where(own == "", own + ", ") + name + " " + cell[name].map(shown)
+        texts[cell.index] = own
+    return texts.tolist()
 
 
 def _series(axis: Axis, rows: pd.DataFrame, setting: str) -> Series:

@@ -31,7 +31,7 @@ FORM = POWER_FLOOR
 """Tried first; where its floor ends at zero, the form without one. Fixed before any data were seen."""
 NUM_SAMPLES, NUM_STARTS = 400, 2
 """Of each bootstrap: those for which coverage was measured (benchmarks/fits.md). `study fit` takes 1,000 and 8."""
-MOST_FITTED = 60
+MOST_FITTED = 40
 """Ladders that one report fits, about a second each; the others are drawn as points."""
 _NUM_CURVE = 48
 

@@ -57,6 +57,9 @@ def test_first_layers_of_a_body_are_a_ladder_of_their_own(ladders):
     shaped = with_shapes(cut)
     assert shaped["depth"].tolist() == frame["size"].str[0].astype(int).tolist() and set(shaped["trunk"]) == {"6x64"}
     assert found(cut)["depth", "full", "random"] == [1, 2, 3, 4, 6]
+    twice = cut[cut["num_layers"].isna() & (cut["seed"] < 2)].assign(num_layers=6)  # the same body, named otherwise
+    both = pd.concat([cut, twice.assign(run_id=twice["run_id"] + "b")])
+    assert found(both)["depth", "full", "random"] == [1, 2, 3, 4, 6]
     own = with_shapes(pd.concat([cut, frame], ignore_index=True))
     assert set(own.loc[own["size"] == "1x64", "trunk"]) == {""}
 
