@@ -143,8 +143,8 @@ def _importance(here: pd.DataFrame, level: str) -> list[Picture]:
 def _parallel(here: pd.DataFrame, task: str, level: str) -> Picture:
     caption = (
         f"{task}: every proposal as a line through the axes that all of them have, coloured by the validation accuracy "
-        "it reached; stopped ones at what they had reached. Drag along an axis to choose. A narrow page has the "
-        "learning rate only."
+        "it reached; stopped ones at what they had reached. Axes of few values spread their lines. A narrow page "
+        "has the learning rate only."
     )
     drawn = ((MEDIUM, search_parallel.draw(here)), (0, search_parallel.draw(here, is_narrow=True)))
     alt = alt_text("proposals on parallel axes", here)

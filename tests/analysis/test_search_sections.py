@@ -192,9 +192,12 @@ def test_figures_show_lines_levels_and_every_state(sweeps, found):
     scored = found.trials[found.trials["score"].notna()]
     marks = {trace.marker.symbol for trace in search_budget.draw_proposals(scored).data if trace.mode == "markers"}
     assert marks == {"circle", "circle-open", "x-thin"}
-    (lines,) = search_parallel.draw(scored).data
-    assert [each.label for each in lines.dimensions] == ["", "lr", "schedule", "dropout", "accuracy"]
-    assert np.allclose(lines.dimensions[1]["values"], np.log10(scored["lr"]))
+    drawn = search_parallel.draw(scored)
+    titles = [note.text for note in drawn.layout.annotations if note.y > 1]
+    assert titles == ["<b></b>", "<b>lr</b>", "<b>schedule</b>", "<b>dropout</b>", "<b>accuracy</b>"]
+    places = sorted(y for trace in drawn.data for x, y in zip(trace.x, trace.y, strict=True) if x == 1)
+    logs = np.log10(sorted(scored["lr"]))
+    assert np.allclose(places, (logs - logs[0]) / (logs[-1] - logs[0]))
 
 
 def test_the_sections_tell_of_settings_budgets_and_broken_files(out, frames):
