@@ -1,12 +1,15 @@
 """A study in its journal: what is told, what a kill leaves behind, and that no proposal is evaluated twice."""
 
 import dataclasses
+import io
+import json
 import math
 import subprocess
 import sys
 
-import optuna
 import pytest
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
 from study.search_overrides import overridden
@@ -158,13 +161,18 @@ def test_stopping_early_saves_half_of_the_steps_where_most_settings_are_bad(tmp_
     assert spent["halving"] <= spent["whole"] / 2
 
 
-def test_other_tools_open_the_journal(tmp_path):
+def test_the_dashboard_of_optuna_lists_a_study_from_its_journal(tmp_path):
+    dashboard = pytest.importorskip("optuna_dashboard", reason="optuna-dashboard is not installed")
     study = opened(tmp_path)
     study.describe({"task": "bit-xor"})
     finish(study, study.ask(2))
-    storage = optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(str(tmp_path / "journal.log")))
-    (summary,) = optuna.get_all_study_summaries(storage)
-    assert (summary.study_name, summary.n_trials, summary.user_attrs["task"]) == ("one", 2, "bit-xor")
+    app = dashboard.wsgi(JournalStorage(JournalFileBackend(str(tmp_path / "journal.log"))))
+    request = {"REQUEST_METHOD": "GET", "PATH_INFO": "/api/studies", "wsgi.input": io.BytesIO(), "SERVER_NAME": "x"}
+    said = []
+    body = b"".join(app(request, lambda status, headers, *_: said.append(status)))
+    assert said == ["200 OK"]
+    (listed,) = json.loads(body)["study_summaries"]
+    assert listed["study_name"] == "one" and {"key": "task", "value": "bit-xor"} in listed["user_attrs"]
 
 
 def test_a_study_needs_neither_ray_nor_torch():
