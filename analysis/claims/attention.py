@@ -1,4 +1,4 @@
-"""The claim about attention maps (paper section 3.4): the first layer finds the bits that matter."""
+"""The claim about attention maps (paper section 3.5): the first layer finds the bits that matter."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ class Unit(StrEnum):
 
     POINTS = "percentage points"
     PER_DOUBLING = "percentage points per doubling of parameters"
-    RATIO = "ratio"
+    RATIO = "times"
     MASS = "percentage points of attention"
 
     def shown(self, value: float | None) -> float | None:

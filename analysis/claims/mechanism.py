@@ -206,7 +206,7 @@ CLAIMS = (
     Claim(
         id="attention-finds-bits",
         sentence="The first layer of a trained FPT attends to the bits that matter.",
-        source="paper section 3.4, figures 3 and 4",
+        source="paper section 3.5",
         family=Family.MECHANISM,
         sides=(BITS,),
         rows="first-layer attention of runs of fpt from init language on Bit XOR and Bit Memory",
@@ -221,7 +221,7 @@ CLAIMS = (
     Claim(
         id="other-models-alike",
         sentence="Other language models than GPT-2 transfer alike (BERT, T5, Longformer).",
-        source="paper section 3.13, table 17",
+        source="paper section 3.14, table 17",
         family=Family.MECHANISM,
         sides=(OTHERS, GPT2),
         rows="frozen runs from init language of bert, t5 or longformer, and of gpt2, trained alike",

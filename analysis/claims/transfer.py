@@ -161,7 +161,7 @@ CLAIMS = (
     Claim(
         id="fpt-converges-sooner",
         sentence="Frozen, a body pretrained on language converges sooner than a random one.",
-        source="paper section 3.5, table 6",
+        source="paper section 3.4, table 6",
         family=Family.TRANSFER,
         sides=(FPT, RANDOM),
         rows=_FROZEN_ROWS.format("language", "random") + ", with their curves",
@@ -176,7 +176,7 @@ CLAIMS = (
     Claim(
         id="speed-up-is-1-to-4",
         sentence="Frozen, a body pretrained on language converges one to four times sooner than a random one.",
-        source="paper section 3.5, table 6 (with an exception on Bit XOR, 40 times)",
+        source="paper section 3.4, table 6 (with an exception on Bit XOR, 40 times)",
         family=Family.TRANSFER,
         sides=(FPT, RANDOM),
         rows=_FROZEN_ROWS.format("language", "random") + ", with their curves",

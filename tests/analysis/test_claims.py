@@ -1,5 +1,7 @@
 """Every claim on rows with known answers."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -71,3 +73,13 @@ def test_nothing_is_supported_where_all_runs_are_at_chance(claim_studies, claim)
         result = judged(study, claim)
         assert result.verdict is not Verdict.SUPPORTED
         assert not result.told or result.verdict is Verdict.UNDECIDED
+
+
+def test_documentation_has_every_claim_with_its_source_and_its_rule():
+    text = (Path(__file__).parents[2] / "docs" / "claims.md").read_text(encoding="utf-8")
+    for claim in REGISTRY.values():
+        (line,) = [line for line in text.splitlines() if line.startswith(f"| `{claim.id}` |")]
+        assert claim.source in line and claim.effect in line and f"| {claim.combine} |" in line
+        for bound in (claim.bounds.low, claim.bounds.high):
+            assert bound is None or f"{claim.unit.shown(bound):.3g}" in line
+    assert f"{len(REGISTRY)} sentences" in text
