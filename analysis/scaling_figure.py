@@ -17,6 +17,8 @@ _PANEL = ("task", "protocol", "train_set", "setting")
 _OPEN = ("full",)
 """Train sets drawn with open marks and dashed laws; the others have filled marks and solid laws."""
 _NOTE_PIXELS, PANEL_HEIGHT = 15, 300
+_COUNTED, _MOST_TICKS = ("depth", "width", "data"), 8
+"""Axes whose rungs are round numbers and are the ticks themselves, where they are few."""
 _LEAST_DECADES = 0.35
 _ASIDE = 0.006
 """Share of the axis by which inits stand beside each other, so that equal ones are seen."""
@@ -50,7 +52,7 @@ def draw(table: pd.DataFrame, *, columns: int = 2) -> go.Figure:
         if len(rungs):
             traces += [{**trace, **shape.axes(cell)} for trace in _traces(here, rungs, inits, looks)]
             panel = shape.figure.get_subplot(*cell)
-            panel.xaxis.update(_x_axis(rungs["x"]))
+            panel.xaxis.update(_x_axis(rungs["x"], is_counted=rungs["axis"].iloc[0] in _COUNTED))
             panel.yaxis.update(spans[key[0]])
         _notes(shape, cell, here[here["kind"] == FIT], looks)
     shape.figure.add_traces(panels.named_once(traces))
@@ -157,8 +159,9 @@ def _counted(row: Any) -> str:
     return f"{row.rung}: {int(row.num_seeds)} seeds, {int(row.num_runs)} runs{lacking}"
 
 
-def _x_axis(x: pd.Series) -> dict[str, Any]:
-    ticks = panels.round_values(x.min(), x.max())
+def _x_axis(x: pd.Series, *, is_counted: bool) -> dict[str, Any]:
+    is_few = is_counted and x.nunique() <= _MOST_TICKS
+    ticks = sorted(x.unique()) if is_few else panels.round_values(x.min(), x.max())
     return {"type": "log", "range": _range([x.min(), x.max()]), "tickformat": "~s", "tickvals": ticks}
 
 

@@ -94,7 +94,10 @@ def test_every_axis_is_drawn_with_its_unit(axis, monkeypatch, ladders):
     monkeypatch.setattr(scaling, "MOST_FITTED", 0)
     table = scaling.table(ladders.runs(f"scaling-{axis.name}-small"))
     assert set(table["axis"]) == {axis.name} and set(table.loc[table["kind"] == "fit", "note"]) == {"not fitted"}
-    assert scaling.draw(table).layout.xaxis.title.text == axis.x_title
+    figure = scaling.draw(table)
+    assert figure.layout.xaxis.title.text == axis.x_title
+    rungs = sorted(table.loc[table["kind"] == "rung", "x"].unique())
+    assert (list(figure.layout.xaxis.tickvals) == rungs) == (axis.name in ("depth", "width", "data"))
 
 
 def test_a_floor_at_zero_is_fitted_without_one(ladders):
