@@ -12,6 +12,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,6 +22,10 @@ import plotly.io as pio
 
 START_SECONDS, SECONDS_PER_IMAGE = 90, 15
 """Longest wait for the browser and for each image, several times what a loaded two-core machine needs."""
+
+ALWAYS, AT_ONCE, BUDGET_SECONDS = 24, 12, 20
+"""Images that are drawn however long they take, and those that are drawn together after them while no more than these
+seconds have passed: a report of a hundred figures would take minutes for what the page can do by itself."""
 
 _HAS_GROUPS = os.name == "posix"
 
@@ -44,7 +49,7 @@ class Job:
 
 
 def write(jobs: Sequence[Job]) -> str | None:
-    """Write all images, or none.
+    """Write the images, or none, or the first ones where all of them would take minutes.
 
     Returns:
         None where every image was written, else why not, on one line.
@@ -53,7 +58,7 @@ def write(jobs: Sequence[Job]) -> str | None:
         return "kaleido is not installed: pip install 'fpt-study[images]'"
     document = json.dumps([asdict(job) for job in jobs])
     command = [sys.executable, "-m", "analysis.images"]
-    limit = START_SECONDS + SECONDS_PER_IMAGE * len(jobs)
+    limit = START_SECONDS + SECONDS_PER_IMAGE * min(len(jobs), ALWAYS + AT_ONCE)
     # A browser that hangs is a grandchild: it can be ended only with the whole group.
     child = subprocess.Popen(
         command,
@@ -74,6 +79,8 @@ def write(jobs: Sequence[Job]) -> str | None:
     if reason is not None:
         for job in jobs:
             Path(job.file).unlink(missing_ok=True)
+    elif not all(Path(job.file).exists() for job in jobs):
+        reason = f"no more than fit into {BUDGET_SECONDS} s after the first {ALWAYS}"
     return reason
 
 
@@ -86,8 +93,17 @@ def _end(child: subprocess.Popen[str]) -> None:
 
 
 def main() -> None:
-    """Draw the jobs of standard input in one browser."""
+    """Draw the jobs of standard input in one browser, a later batch only while there is time."""
     jobs = [Job(**fields) for fields in json.load(sys.stdin)]
+    started = time.monotonic()
+    _draw(jobs[:ALWAYS])
+    for first in range(ALWAYS, len(jobs), AT_ONCE):
+        if time.monotonic() - started > BUDGET_SECONDS:
+            return
+        _draw(jobs[first : first + AT_ONCE])
+
+
+def _draw(jobs: Sequence[Job]) -> None:
     pio.write_images(
         [go.Figure(json.loads(job.figure), skip_invalid=False) for job in jobs],
         [job.file for job in jobs],

@@ -16,7 +16,7 @@ from analysis import images
 
 IMAGE_WIDTH = 1200
 """Pixels of a static image, before it is scaled up for print."""
-_PNG_SCALE = 2
+_SCALES = {"png": 2, "svg": 1}
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ def save(pictures: Sequence[Picture], folder: Path, *, command: str) -> list[str
         command: what made them, kept in the HTML.
 
     Returns:
-        Notices for the reader, one line each: why there are no images, where there are none.
+        Notices for the reader, one line each: why there are no images, or not all.
     """
     for picture in pictures:
         drawn = picture.variants[0][1]
@@ -72,8 +72,12 @@ def save(pictures: Sequence[Picture], folder: Path, *, command: str) -> list[str
     if pictures:
         (folder / "plotly.min.js").write_text(get_plotlyjs(), encoding="utf-8")
     reason = images.write([job for picture in pictures for job in _jobs(picture, folder)]) if pictures else None
-    hint = "the buttons below each figure make them in the browser"
-    return [] if reason is None else [f"no PNG and SVG files were written ({reason}); {hint}"]
+    if reason is None:
+        return []
+    num = sum(all((folder / f"{picture.name}.{ending}").exists() for ending in _SCALES) for picture in pictures)
+    share = f"of {num} of {len(pictures)} figures " if num else ""
+    told = f"{'PNG' if num else 'no PNG'} and SVG files {share}were written"
+    return [f"{told} ({reason}); the buttons below each figure make them in the browser"]
 
 
 def _fragment(picture: Picture, body: str, command: str) -> str:
@@ -87,9 +91,8 @@ def _fragment(picture: Picture, body: str, command: str) -> str:
 def _jobs(picture: Picture, folder: Path) -> list[images.Job]:
     drawn = picture.variants[0][1]
     document = pio.to_json(drawn, validate=False)
-    scales = {"png": _PNG_SCALE, "svg": 1}
     height = int(drawn.layout.height)
     return [
         images.Job(document, str(folder / f"{picture.name}.{ending}"), IMAGE_WIDTH, height, scale)
-        for ending, scale in scales.items()
+        for ending, scale in _SCALES.items()
     ]

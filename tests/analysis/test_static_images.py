@@ -1,10 +1,15 @@
+import io
+import json
 import shutil
+from pathlib import Path
 
+import pandas as pd
 import plotly.graph_objects as go
 import plotly.io as pio
 import pytest
 
-from analysis import images
+from analysis import images, pictures
+from analysis.pictures import Picture
 
 CHROME = next(filter(None, map(shutil.which, ("chromium", "google-chrome", "chrome"))), None)
 FIGURE = pio.to_json(go.Figure(go.Scatter(x=[0, 1], y=[0, 1])))
@@ -42,3 +47,28 @@ def test_browser_that_hangs_is_given_up(tmp_path, monkeypatch):
 def test_without_kaleido_the_reason_names_the_extra(tmp_path, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     assert "fpt-study[images]" in images.write(jobs(tmp_path))
+
+
+@pytest.mark.parametrize(("budget", "expected"), [(-1, images.ALWAYS), (1000, images.ALWAYS + 3)])
+def test_later_images_are_drawn_only_while_there_is_time(monkeypatch, budget, expected):
+    drawn = []
+    size = {"width": 1, "height": 1, "scale": 1}
+    wanted = [{"figure": "{}", "file": f"{i}.png", **size} for i in range(images.ALWAYS + 3)]
+    monkeypatch.setattr("sys.stdin", io.StringIO(json.dumps(wanted)))
+    monkeypatch.setattr(images, "BUDGET_SECONDS", budget)
+    monkeypatch.setattr(images, "_draw", drawn.extend)
+    images.main()
+    assert [job.file for job in drawn] == [f"{i}.png" for i in range(expected)]
+
+
+def test_the_reader_is_told_how_many_figures_have_images(tmp_path, monkeypatch):
+    def first_only(jobs):
+        for job in jobs[:2]:
+            Path(job.file).touch()
+        return "no time"
+
+    monkeypatch.setattr(images, "write", first_only)
+    figure = go.Figure(layout={"height": 100})
+    drawn = [Picture(name, "c", "a", pd.DataFrame({"v": [1]}), ((0, figure),)) for name in ("one", "two")]
+    (notice,) = pictures.save(drawn, tmp_path, command="x")
+    assert notice.startswith("PNG and SVG files of 1 of 2 figures were written (no time)")
