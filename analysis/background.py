@@ -13,7 +13,7 @@ from analysis.style import train_set_text
 from study.grids.cells import Scale
 from study.grids.tables import TABLES, table_runs
 
-_MOST_ROWS, _MOST_OPEN = 200, 40
+_MOST_ROWS, _MOST_OPEN = 200, 20
 """Lines of a long table that are shown, and lines from which on it is folded."""
 
 
