@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 
@@ -11,7 +13,7 @@ from analysis.stats import crossed_interval
 _NUMBERS = ("train_accuracy", "test_accuracy", "gap", "low", "high", "num_runs", "num_seeds")
 
 
-def gaps(runs: pd.DataFrame) -> pd.DataFrame:
+def gaps(runs: pd.DataFrame, by: Sequence[str] = VARIANT) -> pd.DataFrame:
     """One row per variant with done runs.
 
     The training split is measured whole and without augmentation; where a task makes examples without end it is a fixed
@@ -19,15 +21,16 @@ def gaps(runs: pd.DataFrame) -> pd.DataFrame:
 
     Args:
         runs: rows of the ledger.
+        by: columns that runs of one variant share.
 
     Returns:
-        `speed.VARIANT`, train_accuracy, test_accuracy (means over runs, fractions), gap (their difference, paired by
+        Those columns, train_accuracy, test_accuracy (means over runs, fractions), gap (their difference, paired by
         run) with low and high (95 % t interval, the wider of seeds and body seeds; null for one seed), num_runs,
         num_seeds.
     """
     done = runs[(runs["status"] == "done") & runs[["train_accuracy", "test_accuracy"]].notna().all(axis=1)]
     rows = []
-    for key, group in done.groupby(list(VARIANT), dropna=False, sort=False):
+    for key, group in done.groupby(list(by), dropna=False, sort=False):
         gap = crossed_interval(
             group["train_accuracy"] - group["test_accuracy"],
             seeds=group["seed"].tolist(),
@@ -37,5 +40,5 @@ def gaps(runs: pd.DataFrame) -> pd.DataFrame:
         means = group[["train_accuracy", "test_accuracy"]].mean()
         low, high = (np.nan if end is None else end for end in (gap.low, gap.high))
         told = (*means, gap.estimate, low, high, len(group), group["seed"].nunique())
-        rows.append(dict(zip((*VARIANT, *_NUMBERS), (*key, *told), strict=True)))
-    return pd.DataFrame(rows, columns=[*VARIANT, *_NUMBERS])
+        rows.append(dict(zip((*by, *_NUMBERS), (*key, *told), strict=True)))
+    return pd.DataFrame(rows, columns=[*by, *_NUMBERS])

@@ -24,6 +24,7 @@ from analysis import (
     scaling_section,
     search_section,
     sections,
+    speed_section,
     tables_section,
 )
 from analysis.claims import section as claims_section
@@ -38,6 +39,7 @@ PARTS: tuple[Callable[[sections.Tables], sections.Part | None], ...] = (
     general.differences,
     general.learning_curves,
     tables_section.papers_tables,
+    speed_section.how_soon,
     attention_section.attention_maps,
     rates_section.learning_rates,
     search_section.searches,

@@ -3,12 +3,14 @@
 The paper states no definition of convergence (docs/metrics.md has ours). A run has converged at the first evaluation
 from which on its validation accuracy stays within 95 % of what it learned in all: level = chance + 0.95 * (plateau -
 chance), where the plateau is the mean of its last fifth of evaluations, and "stays" is that of `analysis.convergence`.
-A run that is still rising at its end, or has learned nothing yet, is censored: it needs longer than it was trained.
+A run that gets there only in that last fifth is still rising, for all one can tell, and censored there: with a higher
+plateau it would be later. One that has learned nothing yet is censored at its end.
 """
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -26,7 +28,7 @@ LEARNED = 0.02
 CONVERGED, RISING, NOTHING, FEW, DIVERGED = "converged", "rising", "nothing learned", "too few evaluations", "diverged"
 STANDINGS = {
     CONVERGED: "reached 95 % of its plateau and stayed",
-    RISING: "gained more than 5 % of what it learned in its last fifth: needs longer than it ran",
+    RISING: "reached 95 % of its plateau only in its last fifth, or not to stay: not before that",
     NOTHING: f"ends less than {100 * LEARNED:g} points above chance: needs longer than it ran",
     FEW: f"fewer than {2 * PATIENCE} evaluations: convergence cannot be told",
     DIVERGED: "diverged before: never",
@@ -45,8 +47,8 @@ def plateaus(runs: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
         Indexed by run id: num_evaluations, plateau (mean validation accuracy of the last fifth of the evaluations,
-        fraction), before (mean of as many evaluations before those; null where there are fewer), level (see the top
-        of this file), standing (a key of `STANDINGS`; CONVERGED means no more than that a plateau is there).
+        fraction), since (step of the first of these), level (see the top of this file), standing (a key of
+        `STANDINGS`; CONVERGED means no more than that there is a plateau).
     """
     known = runs[runs["status"] != "failed"].set_index("run_id")
     valid, which, run_ids = in_order(curves[(curves["split"] == "valid") & curves["run_id"].isin(known.index)])
@@ -54,9 +56,10 @@ def plateaus(runs: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
     behind = np.cumsum(number)[which] - 1 - np.arange(len(which))
     window = np.maximum(PATIENCE, np.ceil(PLATEAU * number))[which]
     accuracy = pd.Series(valid["accuracy"].to_numpy(dtype=float), index=pd.Index(run_ids[which], name="run_id"))
-    last, before = behind < window, (behind >= window) & (behind < 2 * window)
-    means = {name: accuracy[part].groupby(level=0).mean() for name, part in (("plateau", last), ("before", before))}
-    ends = pd.DataFrame({"num_evaluations": number, **means}, index=pd.Index(run_ids, name="run_id"))
+    steps = pd.Series(valid["step"].to_numpy(dtype=float), index=accuracy.index)
+    last = behind < window
+    told = {"plateau": accuracy[last].groupby(level=0).mean(), "since": steps[last].groupby(level=0).min()}
+    ends = pd.DataFrame({"num_evaluations": number, **told}, index=pd.Index(run_ids, name="run_id"))
     chance = known["chance_accuracy"].reindex(ends.index)
     learned = ends["plateau"] - chance
     ends["level"] = chance + SHARE * learned
@@ -65,9 +68,8 @@ def plateaus(runs: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
             known["status"].reindex(ends.index) == "diverged",
             (ends["num_evaluations"] < 2 * PATIENCE) | learned.isna(),
             learned < LEARNED,
-            ends["plateau"] - ends["before"] > (1 - SHARE) * learned,
         ],
-        [DIVERGED, FEW, NOTHING, RISING],
+        [DIVERGED, FEW, NOTHING],
         CONVERGED,
     )
     return ends.assign(standing=standing)
@@ -81,19 +83,20 @@ def convergence(runs: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
         One row per run that was evaluated and did not fail: run_id, seed, body_seed, `VARIANT`, standing (a key of
-        `STANDINGS`), plateau, level, is_reached, `CLOCKS` (when it converged; where not, how long it was watched;
-        infinite where it diverged, null where it has too few evaluations), resolution (steps between the evaluation
+        `STANDINGS`), plateau, level, is_reached, `CLOCKS` (when it converged, or not before when; infinite where it
+        diverged, null where it has too few evaluations), resolution (steps between the evaluation
         at which it had converged and the one before).
     """
     ends = plateaus(runs, curves)
     times = reached(curves, runs, ends["level"].where(ends["standing"] != FEW).dropna())
-    # What is not settled is censored at its end, whatever level its last readings passed.
-    last = curves[curves["split"] == "valid"].groupby("run_id")[list(CLOCKS)].max()
     rows = ends.drop(columns="level").join(times.set_index("run_id")).rename_axis("run_id").reset_index()
-    rows["is_reached"] = rows["is_reached"].eq(True) & (rows["standing"] == CONVERGED)
-    is_watched = rows["standing"].isin([RISING, NOTHING])
+    is_late = ~rows["is_reached"].eq(True) | (rows["step"] >= rows["since"])
+    rows["standing"] = rows["standing"].mask((rows["standing"] == CONVERGED) & is_late, RISING)
+    rows["is_reached"] = rows["standing"] == CONVERGED
+    last = curves[curves["split"] == "valid"].groupby("run_id")[list(CLOCKS)].max()
     for clock in CLOCKS:
-        rows[clock] = rows[clock].where(~is_watched, rows["run_id"].map(last[clock]))
+        # Chance passes a level that is chance at any time.
+        rows[clock] = rows[clock].mask(rows["standing"] == NOTHING, rows["run_id"].map(last[clock]))
         rows.loc[rows["standing"] == DIVERGED, clock] = np.inf
     return rows.merge(runs[["run_id", *REPLICATION, *VARIANT]], on="run_id")
 
@@ -132,25 +135,26 @@ def typical(times: pd.DataFrame, clock: str = "step") -> Interval | None:
     return dataclasses.replace(logs, estimate=float(np.exp(logs.estimate)), low=low, high=high, p_value=None)
 
 
-def by_variant(times: pd.DataFrame, clock: str = "step") -> pd.DataFrame:
+def by_variant(times: pd.DataFrame, clock: str = "step", by: Sequence[str] = VARIANT) -> pd.DataFrame:
     """One row per variant.
 
     Args:
         times: rows of `convergence` or `time_to`.
         clock: a name of `CLOCKS`.
+        by: columns that runs of one variant share.
 
     Returns:
-        `VARIANT`, num_runs, num_reached, num_diverged, estimate, low, high (of `typical`; null where a run did not
+        Those columns, num_runs, num_reached, num_diverged, estimate, low, high (of `typical`; null where a run did not
         arrive), at_least (geometric mean of the times until which runs were watched or arrived: a lower bound where
         some did not arrive; null where all did), resolution (largest distance of evaluations), clock.
     """
     known = times[times[clock].notna()]
-    number = known.groupby(list(VARIANT), dropna=False, sort=False).ngroup().to_numpy()
-    firsts = known[list(VARIANT)].iloc[np.unique(number, return_index=True)[1]].to_dict("records")
+    number = known.groupby(list(by), dropna=False, sort=False).ngroup().to_numpy()
+    firsts = known[list(by)].iloc[np.unique(number, return_index=True)[1]].to_dict("records")
     slim = known[[clock, "is_reached", *REPLICATION, "resolution"]]
     members = np.split(np.argsort(number, kind="stable"), np.cumsum(np.bincount(number))[:-1]) if len(known) else []
     rows = [first | _summary(slim.iloc[own], clock) for first, own in zip(firsts, members, strict=True)]
-    return pd.DataFrame(rows, columns=[*VARIANT, *_SUMMARY])
+    return pd.DataFrame(rows, columns=[*by, *_SUMMARY])
 
 
 _SUMMARY = ("num_runs", "num_reached", "num_diverged", "estimate", "low", "high", "at_least", "resolution", "clock")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
@@ -14,6 +15,9 @@ To = Literal["own plateau", "same accuracy"]
 """What both must reach. "own plateau": each run 95 % of what it learned itself, as the paper's table can be read; one
 may end far above the other. "same accuracy": all runs 95 % of what the worse of the two learns on average."""
 
+ALIKE = tuple(name for name in VARIANT if name != "init")
+"""Everything in which two runs that differ in their inits agree."""
+
 
 def speed_ups(
     runs: pd.DataFrame,
@@ -23,7 +27,7 @@ def speed_ups(
     other: str = "random",
     to: To = "own plateau",
     clock: str = "step",
-    apart: tuple[str, ...] = ("init",),
+    by: Sequence[str] = ALIKE,
 ) -> pd.DataFrame:
     """Ratios of times, paired by seed: above 1 where runs from `own` are sooner.
 
@@ -32,16 +36,16 @@ def speed_ups(
         own, other: inits.
         to: what must be reached, see `To`.
         clock: a name of `CLOCKS`.
-        apart: columns in which the two sides may differ; with tuned learning rates, ("init", "lr").
+        by: columns in which the two sides agree; with tuned learning rates, all of `ALIKE` but those that were tuned.
 
     Returns:
-        One row for every set of runs that agree in all columns of `speed.VARIANT` but `apart`: those columns, own,
-        other, to, clock, ratio, low, high (95 % t interval over seeds on the log scale, null where there is none),
-        is_at_least, is_at_most (the ratio is a bound: runs of `other`, of `own`, did not arrive), num_seeds. Ratio is
-        null and num_seeds 0 where no bound follows (both censored, one diverged, nothing learned, no common seed).
+        One row for every set of runs that agree in these columns: they, own, other, to, clock, ratio, low, high (95 %
+        t interval over seeds on the log scale, null where there is none), is_at_least, is_at_most (the ratio is a
+        bound: runs of `other`, of `own`, did not arrive), num_seeds. Ratio is null and num_seeds 0 where no bound
+        follows (both censored, one diverged, nothing learned, no common seed).
     """
     pair = runs[runs["init"].isin([own, other]) & (runs["status"] != "failed")]
-    key = [name for name in VARIANT if name not in apart]
+    key = list(by)
     sides = pair.groupby(key, dropna=False)["init"].transform("nunique")
     pair = pair[sides == 2]
     pair = pair.assign(set=pair.groupby(key, dropna=False, sort=False).ngroup())

@@ -50,7 +50,9 @@ def test_the_plateau_is_the_mean_of_the_last_fifth_never_the_maximum(made):
 @pytest.mark.parametrize(
     ("accuracies", "status", "standing", "step"),
     [
-        ([0.5 + 0.02 * i for i in range(20)], "done", speed.RISING, 190),
+        # Plateau 0.85 of readings 16 to 19; its level, 0.8325, is passed at 0.84, the second of these.
+        ([0.5 + 0.02 * i for i in range(20)], "done", speed.RISING, 170),
+        (rising(16), "done", speed.RISING, 160),
         ([0.5, 0.51, 0.49, 0.5, 0.51, 0.5, 0.5], "done", speed.NOTHING, 60),
         ([0.5, 0.6, 0.9, 0.9, 0.9], "done", speed.FEW, None),
         (rising(3), "diverged", speed.DIVERGED, np.inf),
@@ -61,6 +63,11 @@ def test_runs_without_a_plateau_are_censored_and_say_why(made, accuracies, statu
     assert (row["standing"], row["is_reached"]) == (standing, False)
     assert pd.isna(row["step"]) if step is None else row["step"] == step
     assert standing in speed.STANDINGS
+
+
+def test_what_is_reached_just_before_the_last_fifth_is_reached(made):
+    row = speed.convergence(*made({("language", 0): rising(15)})).iloc[0]
+    assert (row["standing"], row["step"], row["since"]) == (speed.CONVERGED, 150, 160)
 
 
 def test_failed_runs_and_runs_without_curves_take_no_part(made):
@@ -128,7 +135,7 @@ def test_only_runs_equal_in_everything_else_are_compared(made):
     random = made({("random", 0): rising(8)}, lr=1e-2)
     runs, curves = (pd.concat(both) for both in zip(language, random, strict=True))
     assert speed_ups.speed_ups(runs, curves).empty
-    (row,) = speed_ups.speed_ups(runs, curves, apart=("init", "lr")).to_dict("records")
+    (row,) = speed_ups.speed_ups(runs, curves, by=[name for name in speed_ups.ALIKE if name != "lr"]).to_dict("records")
     assert row["ratio"] == pytest.approx(2)
     assert speed_ups.speed_ups(runs.head(0), curves.head(0)).empty
 

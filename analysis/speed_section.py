@@ -1,0 +1,105 @@
+"""The section on time and fit: steps to convergence, speed-ups, train/test gaps, cached epochs, trained parameters."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from analysis import (
+    epochs,
+    gaps,
+    load,
+    page,
+    speed,
+    speed_figure,
+    speed_tables,
+    speed_ups,
+    trained_parameters,
+)
+from analysis.page import Section
+from analysis.pictures import Picture
+from analysis.sections import Part, Tables, by_setting
+
+_WIDE, _MEDIUM = 900, 560  # CSS pixels of room from which figures take their wide and their medium form
+_MOST_TRAIN_SETS = 4  # in a figure; the table has all
+_CELL = [*load.CELL, "setting"]
+_OWN = ("language", "bit-memory", "vision")
+"""Inits whose speed-up over random bodies is told."""
+
+
+def how_soon(data: Tables) -> Part | None:
+    """How soon runs converge and whether they overfit; None where nothing can be told."""
+    runs = data.frames.runs[data.frames.runs["setting"].isin(data.settings)]
+    times = speed.convergence(runs, data.frames.curves).merge(runs[["run_id", "setting"]], on="run_id")
+    clocks = {clock: _in_order(speed.by_variant(times, clock, by=_CELL)) for clock in speed.CLOCKS}
+    ratios, fits = _in_order(_speed_ups(runs, data.frames.curves)), _in_order(gaps.gaps(runs, by=_CELL))
+    cached = epochs.cached_speed_ups(data.frames.runs, data.frames.curves)
+    counts = trained_parameters.counts(data.frames.runs)
+    if all(table.empty for table in (clocks["step"], fits, cached)):
+        return None
+    pictures: list[Picture] = []
+
+    def content(setting: str) -> str:
+        here = clocks["step"][clocks["step"]["setting"] == setting]
+        body = ""
+        if len(here):
+            number = data.settings.index(setting) + 1
+            pictures.append(_picture(here, f"convergence-{number}" if number > 1 else "convergence"))
+            body += page.figure(pictures[-1], command=data.command)
+            table = speed_tables.times_table(clocks, setting, times)
+            body += page.fold("Steps, seconds and operations as a table", table)
+        body += speed_tables.ratios_table(ratios[ratios["setting"] == setting])
+        return body + speed_tables.gaps_table(fits[fits["setting"] == setting])
+
+    body = (
+        page.paragraph(_explained(times))
+        + by_setting(data, content)
+        + speed_tables.cached_table(cached)
+        + speed_tables.counts_table(counts)
+    )
+    files = {"convergence-all.csv": clocks["step"].to_csv(index=False, lineterminator="\n")}
+    return Part(Section("speed", "How soon, and does it overfit", body), tuple(pictures), files)
+
+
+def _explained(times: pd.DataFrame) -> str:
+    few = int((times["standing"] == speed.FEW).sum())
+    note = f" Of {few} runs it cannot be told: {speed.STANDINGS[speed.FEW]}." if few else ""
+    return (
+        "A run has converged where its validation accuracy has reached, and keeps, 95 % of what it learns in all: of "
+        "the way from chance to its plateau, the mean of the last fifth of its evaluations. Runs that still rise at "
+        f"their end, or have learned nothing, are counted as later than that, never left out.{note}"
+    )
+
+
+def _in_order(cells: pd.DataFrame) -> pd.DataFrame:
+    """Rows by task, train set and init, as far as they have these columns."""
+    names = [name for name in load.CELL if name in cells]
+    ranks = {f"{name}_rank": cells[name].map(load.order(name, cells[name]).index) for name in names}
+    return cells.assign(**ranks).sort_values(list(ranks), kind="stable").drop(columns=list(ranks))
+
+
+def _speed_ups(runs: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
+    by = ["task", "train_set", "setting"]
+    inits = [init for init in _OWN if (runs["init"] == init).any()]
+    found = [
+        speed_ups.speed_ups(runs, curves, own=init, to=to, by=by)
+        for init in inits
+        for to in ("own plateau", "same accuracy")
+    ]
+    return pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=[*by, "own", "to", "ratio"])
+
+
+def _picture(times: pd.DataFrame, name: str) -> Picture:
+    shown = times[times["train_set"].isin(load.order("train_set", times["train_set"])[:_MOST_TRAIN_SETS])]
+    caption = (
+        "Gradient steps to convergence. Mark: geometric mean over runs; bar: 95 % t interval over seeds, on the "
+        f"logarithm; n = {times['num_runs'].min()} to {times['num_runs'].max()} runs. Open triangle: some of the runs "
+        "had not converged when they ended; the mark is where they were last seen, a lower bound. Convergence is known "
+        f"to the distance of two evaluations, at most {times['resolution'].max():,.0f} steps."
+    )
+    alt = (
+        f"Chart of steps to convergence for {', '.join(load.order('task', times['task']))}; the table has the numbers."
+    )
+    drawn = tuple(
+        (width, speed_figure.draw(shown, columns=columns)) for width, columns in ((_WIDE, 3), (_MEDIUM, 2), (0, 1))
+    )
+    return Picture(name, caption, alt, times.drop(columns="setting"), drawn)
