@@ -56,8 +56,7 @@ def how_soon(data: Tables) -> Part | None:
         + speed_tables.cached_table(cached)
         + speed_tables.counts_table(counts)
     )
-    files = {"convergence-all.csv": clocks["step"].to_csv(index=False, lineterminator="\n")}
-    return Part(Section("speed", "How soon, and does it overfit", body), tuple(pictures), files)
+    return Part(Section("speed", "How soon, and does it overfit", body), tuple(pictures))
 
 
 def _explained(times: pd.DataFrame) -> str:

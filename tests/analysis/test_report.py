@@ -90,7 +90,7 @@ def test_hostile_names_stay_text(synthetic, tmp_path):
 def test_files_beside_the_page(page):
     figures = page.parent / "figures"
     names = {path.name for path in figures.iterdir()}
-    stems = ("accuracy", "claims-1-1", "comparisons", "curves")
+    stems = ("accuracy", "claims-1-1", "comparisons", "convergence", "curves")
     assert names == {f"{stem}.{ending}" for stem in stems for ending in ("csv", "html")} | {"plotly.min.js"}
     table = pd.read_csv(figures / "accuracy.csv")
     assert len(table) == 36
