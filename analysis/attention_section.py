@@ -105,22 +105,21 @@ def _table(cells: pd.DataFrame) -> str:
             train_set_text(row.train_set),
             row.init,
             row.setting or None,
-            _with_interval(percent(row.mass_on_relevant), row.low, row.high),
-            percent(row.untrained),
-            percent(row.uniform),
+            _with_interval(points(row.mass_on_relevant), row.low, row.high),
+            points(row.untrained),
+            points(row.uniform),
             _with_interval(points(row.gain), row.gain_low, row.gain_high),
-            percent(row.best_head),
-            f"{percent(row.among_stored)} ({percent(row.untrained_among_stored)}, {percent(row.uniform_among_stored)})",
+            points(row.best_head),
+            f"{points(row.among_stored)} ({points(row.untrained_among_stored)}, {points(row.uniform_among_stored)})",
             row.num_seeds,
         ]
         for row in shown.itertuples()
     ]
     columns = [
-        *("task", "train set", "init", "setting", "attention to what matters [95 % interval]", "before training"),
-        *("if even", "gain in points [95 % interval]", "best head"),
-        *("of that to stored strings (before training, if even)", "seeds"),
+        *("task", "train set", "init", "setting", "to what matters [95 % interval]", "before training", "if even"),
+        *("gain [95 % interval]", "best head", "of that to stored strings (before, if even)", "seeds"),
     ]
-    caption = "First-layer attention to the tokens that matter: mean over seeds [95 % t interval]"
+    caption = "Percent of first-layer attention to the tokens that matter: mean over seeds [95 % t interval]"
     tags = [scope.tags_of(cells.iloc[[i]]) for i in range(len(shown))]
     table = page.table(rows, columns=columns, caption=caption, num_keys=4, tags=tags)
     hidden = len(cells) - len(shown)

@@ -41,12 +41,13 @@ def how_soon(data: Tables) -> Part | None:
     def content(setting: str) -> str:
         here = clocks["step"][clocks["step"]["setting"] == setting]
         body = ""
-        if len(here):
+        table = speed_tables.times_table(clocks, setting, times)
+        if len(here) > 1:
             number = data.settings.index(setting) + 1
             pictures.append(_picture(here, f"convergence-{number}" if number > 1 else "convergence"))
             body += page.figure(pictures[-1], command=data.command)
-            table = speed_tables.times_table(clocks, setting, times)
-            body += page.fold("Steps, seconds and operations as a table", table)
+            table = page.fold("Steps, seconds and operations as a table", table)
+        body += table
         body += speed_tables.ratios_table(ratios[ratios["setting"] == setting])
         return body + speed_tables.gaps_table(fits[fits["setting"] == setting])
 
@@ -91,9 +92,9 @@ def _picture(times: pd.DataFrame, name: str) -> Picture:
     shown = times[times["train_set"].isin(load.order("train_set", times["train_set"])[:_MOST_TRAIN_SETS])]
     caption = (
         "Gradient steps to convergence. Mark: geometric mean over runs; bar: 95 % t interval over seeds, on the "
-        f"logarithm; n = {times['num_runs'].min()} to {times['num_runs'].max()} runs. Open triangle: some of the runs "
-        "had not converged when they ended; the mark is where they were last seen, a lower bound. Convergence is known "
-        f"to the distance of two evaluations, at most {times['resolution'].max():,.0f} steps."
+        f"logarithm; n = {_range(times['num_runs'])} runs. Open triangle: some of the runs have not converged, for all "
+        "one can tell; the mark is a lower bound. Convergence is known to the distance of two evaluations, at most "
+        f"{times['resolution'].max():,.0f} steps."
     )
     alt = (
         f"Chart of steps to convergence for {', '.join(load.order('task', times['task']))}; the table has the numbers."
@@ -102,3 +103,8 @@ def _picture(times: pd.DataFrame, name: str) -> Picture:
         (width, speed_figure.draw(shown, columns=columns)) for width, columns in ((_WIDE, 3), (_MEDIUM, 2), (0, 1))
     )
     return Picture(name, caption, alt, times.drop(columns="setting"), drawn)
+
+
+def _range(numbers: pd.Series) -> str:
+    low, high = numbers.min(), numbers.max()
+    return str(low) if low == high else f"{low} to {high}"

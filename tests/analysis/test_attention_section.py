@@ -48,7 +48,7 @@ def test_the_map_that_is_drawn_is_of_fpt_with_a_panel_per_init_and_state(part):
 
 def test_the_table_has_every_train_set_with_its_number(part):
     body = part.section.body
-    assert "82.0 % [" in body and "bit-xor" in body
+    assert "<td>82.0 [" in body and "bit-xor" in body
     csv = part.files["attention-all.csv"].splitlines()
     assert len(csv) == 1 + 4 and csv[0].startswith("task,train_set,init,setting")
     assert "Of 3 done runs of these tasks there is no attention" in body
