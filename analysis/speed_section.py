@@ -17,7 +17,7 @@ from analysis import (
 )
 from analysis.page import Section
 from analysis.pictures import Picture
-from analysis.sections import Part, Tables, by_setting
+from analysis.sections import OPEN_SETTINGS, Part, Tables, by_setting
 
 _WIDE, _MEDIUM = 900, 560  # CSS pixels of room from which figures take their wide and their medium form
 _MOST_TRAIN_SETS = 4  # in a figure; the table has all
@@ -42,8 +42,8 @@ def how_soon(data: Tables) -> Part | None:
         here = clocks["step"][clocks["step"]["setting"] == setting]
         body = ""
         table = speed_tables.times_table(clocks, setting, times)
-        if len(here) > 1:
-            number = data.settings.index(setting) + 1
+        number = data.settings.index(setting) + 1
+        if len(here) > 1 and number <= OPEN_SETTINGS:  # of the others the table tells
             pictures.append(_picture(here, f"convergence-{number}" if number > 1 else "convergence"))
             body += page.figure(pictures[-1], command=data.command)
             table = page.fold("Steps, seconds and operations as a table", table)
