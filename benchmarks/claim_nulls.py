@@ -7,11 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any
 
 import numpy as np
 from claim_studies import BASE, FPT, FULL, NORMS, RANDOM, RATES, Study, Values, curve
+from numpy.typing import NDArray
 
+from analysis.claims import REGISTRY, Claim
+from analysis.claims.claim import PAPER_TASKS, Unit
+from analysis.claims.effect import Effect, Tested, tested
 from study.grids.cells import Scale
 from study.grids.paper_settings import SETTINGS
 
@@ -21,6 +26,18 @@ _SWEPT = {"batch_size": 7}  # a size that no grid of the paper has
 _RANDOM_NORMS = {**NORMS, "init": "random"}
 
 
+class Edge(StrEnum):
+    """Where the effects of those tasks lie that decide nothing by themselves; of the others they lie at the bound.
+
+    With one task too few far inside, `supported` is wrong, and as likely as it can be; with one too few far outside,
+    `contradicted` is. This is harder than all effects at the bound, where several would have to go astray at once.
+    """
+
+    NONE = "all at the bound"
+    INSIDE = "hardest for supported"
+    OUTSIDE = "hardest for contradicted"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Truth:
     """Effects of all claims at once.
@@ -28,6 +45,7 @@ class Truth:
     Attributes:
         shift: by how much every effect lies inside its bound, in accuracy (fraction); 0 for a null study, where
             both verdicts are wrong. Ratios are shifted by ten times as much on the logarithmic scale.
+        edge: which tasks lie at the bound; of lines only.
         noise: (generator, number) -> deviations with standard deviation 1.
         spread: standard deviation of single runs (fraction).
         shared_spread: of what all runs of a task with one seed have in common.
@@ -36,6 +54,7 @@ class Truth:
     """
 
     shift: float = 0.0
+    edge: Edge = Edge.NONE
     noise: Callable[[np.random.Generator, int], Values]
     spread: float = 0.01
     shared_spread: float = 0.01
@@ -159,3 +178,58 @@ def _attention(maker: Maker, task: str, truth: Truth) -> None:
         }
         for row, own in zip(planned, noise.tolist(), strict=True)
     ]
+
+
+def lines_of_claims(truth: Truth, generator: np.random.Generator) -> list[tuple[Claim, list[Tested]]]:
+    """The same without ledgers, for many studies: the effects of every claim at its bound, on the paper's seven tasks.
+
+    All claims share the noise of one side (as FPT's runs are shared) and of the random bodies; differences of a point
+    stand for a tenth on the logarithmic scale of ratios.
+    """
+    number, num_bodies = truth.num_seeds, truth.num_body_seeds or 1
+    seeds, bodies = np.repeat(np.arange(number), num_bodies), np.tile(np.arange(num_bodies), number)
+    shared = {task: truth.noise(generator, number)[seeds] for task in PAPER_TASKS}
+    drawn = {
+        task: truth.body_spread / truth.spread * truth.noise(generator, num_bodies)[bodies] for task in PAPER_TASKS
+    }
+    found = []
+    for claim in REGISTRY.values():
+        scale = 10 if claim.unit is Unit.RATIO else 1
+        lines = []
+        for task, middle in zip(PAPER_TASKS, _middles(claim, truth, scale), strict=True):
+            noise = shared[task] - truth.noise(generator, len(seeds)) - drawn[task]
+            effect = _effect(task, middle + scale * truth.spread * noise, seeds, bodies)
+            lines.append(tested(effect, claim.bounds))
+        found.append((claim, lines))
+    return found
+
+
+def _middles(claim: Claim, truth: Truth, scale: float) -> list[float]:
+    """The true effect on each task."""
+    low, high = claim.bounds.low, claim.bounds.high
+    sign, bound = (1, low) if low is not None else (-1, high)
+    assert bound is not None
+    far = {Edge.INSIDE: 0.3, Edge.OUTSIDE: -0.3, Edge.NONE: 0.0}[truth.edge] * scale
+    if low is not None and high is not None:
+        far = min(far, (high - low) / 2)
+    required = claim.combine.required(len(PAPER_TASKS))
+    number = {Edge.INSIDE: required - 1, Edge.OUTSIDE: len(PAPER_TASKS) - required, Edge.NONE: 0}[truth.edge]
+    near = bound + sign * truth.shift * scale
+    return [bound + sign * far if i < number else near for i in range(len(PAPER_TASKS))]
+
+
+def _effect(task: str, values: Values, seeds: NDArray[np.intp], bodies: NDArray[np.intp]) -> Effect:
+    return Effect(
+        task=task,
+        line="",
+        setting="",
+        values=tuple(values.tolist()),
+        seeds=tuple(seeds.tolist()),
+        bodies=tuple(bodies.tolist()),
+        a=BASE,
+        b=BASE,
+        floor=0.3,
+        num_diverged=0,
+        num_unpaired=0,
+        num_other=0,
+    )
