@@ -88,7 +88,10 @@ def _filters(bodies: str) -> str:
 
 def _choice(axis: str, values: list[str]) -> str:
     options = "".join(f'<option value="{text(value)}">{text(value)}</option>' for value in values)
-    return f'<label>{axis} <select name="{axis}"><option value="">all</option>{options}</select></label>'
+    return (
+        f'<span class="choice"><label for="filter-{axis}">{axis}</label> <select id="filter-{axis}" name="{axis}">'
+        f'<option value="">all</option>{options}</select></span>'
+    )
 
 
 def _ordered(axis: str, values: set[str]) -> list[str]:

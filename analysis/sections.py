@@ -62,9 +62,8 @@ def tables(frames: load.Frames, *, command: str) -> Tables:
 
 
 def drawn_settings(frames: load.Frames) -> list[str]:
-    """The settings most worth drawing, see `settings.ranked`; alphabetical where all of them are drawn."""
-    chosen = settings.ranked(frames.runs)[:MOST_SETTINGS]
-    return chosen if len(frames.settings) > MOST_SETTINGS else sorted(chosen)
+    """The settings most worth drawing, see `settings.ranked`."""
+    return settings.ranked(frames.runs)[:MOST_SETTINGS]
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ def whole(*sections):
 
 
 def options(html):
-    found = re.findall(r'<select name="(\w+)">(.*?)</select>', html)
+    found = re.findall(r'<select id="filter-\w+" name="(\w+)">(.*?)</select>', html)
     return {axis: re.findall(r'<option value="([^"]*)">', inner) for axis, inner in found}
 
 

@@ -95,4 +95,4 @@ def test_sections_without_anything_to_say_are_left_out(made, tmp_path, monkeypat
     monkeypatch.setattr(report, "PARTS", (lambda data: None, background.lacking))
     html = report.write_report(made, str(tmp_path / "page"), ["study"]).read_text(encoding="utf-8")
     assert html.count("<section ") == 1
-    assert set(re.findall(r'<select name="(\w+)">', html)) == {"task"}
+    assert set(re.findall(r'<select id="filter-(\w+)"', html)) == {"task"}
