@@ -35,10 +35,10 @@ QUESTION = "Does language pretraining help a frozen transformer on other modalit
 PARTS: tuple[Callable[[sections.Tables], sections.Part | None], ...] = (
     sections.answer,
     claims_section.claims,
+    tables_section.papers_tables,
     general.test_accuracy,
     general.differences,
     general.learning_curves,
-    tables_section.papers_tables,
     speed_section.how_soon,
     attention_section.attention_maps,
     rates_section.learning_rates,
