@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from study import tuned
+from study import search_rows, tuned
 from study.ledger import Ledger
 from study.provenance import git_revision, versions
-from study.search_plan import Journal, Plan, open_study
+from study.search_plan import Journal, Plan, open_study, rows
 from study.search_readings import COMPLETE, DIVERGED, FAILED, PRUNED, readings, state_of
 from study.search_study import SearchStudy
 from study.spec import RunSpec
@@ -42,8 +42,10 @@ class Outcome:
 
 
 def found(ledger: Ledger, plan: Plan, reason: str) -> Outcome:
-    """How a search ended; its best setting is written."""
+    """How a search ended; its proposals and its best setting are written."""
     study = open_study(plan, Journal(ledger.storage, plan.name))
+    # A worker wrote them, but for what a kill left behind.
+    search_rows.write(ledger.storage, plan.name, rows(plan, study))
     states = [state_of(trial) for trial in study.trials]
     counts = {state: states.count(state) for state in (COMPLETE, PRUNED, DIVERGED, FAILED)}
     num_steps = sum(max((each.num_steps for each in readings(trial)), default=0) for trial in study.trials)
@@ -96,8 +98,8 @@ def confirmed(ledger: Ledger, outcome: Outcome) -> Outcome:
 def _expected(ledger: Ledger, runs: Sequence[RunSpec]) -> dict[str, Any]:
     """Mean validation accuracy of the done runs with its t interval; empty where there is none."""
     ids = {run.run_id for run in runs}
-    rows = [row for row in ledger.runs(["run_id", "status", "valid_accuracy"]).to_pylist() if row["run_id"] in ids]
-    values = [row["valid_accuracy"] for row in rows if row["status"] == "done"]
+    reached = [row for row in ledger.runs(["run_id", "status", "valid_accuracy"]).to_pylist() if row["run_id"] in ids]
+    values = [row["valid_accuracy"] for row in reached if row["status"] == "done"]
     if not values:
         return {}
     mean, half = t_interval(values)
@@ -107,7 +109,7 @@ def _expected(ledger: Ledger, runs: Sequence[RunSpec]) -> dict[str, Any]:
         "high": None if half is None else mean + half,
         "interval": "95 % t interval of the mean over seeds that the search has not seen",
         "num_seeds": len(values),
-        "num_diverged": sum(row["status"] == "diverged" for row in rows),
+        "num_diverged": sum(row["status"] == "diverged" for row in reached),
         "run_ids": sorted(ids),
     }
 

@@ -48,6 +48,7 @@ class SearchServer:
         for study in self._studies.values():
             left = study.unfinished()
             self._again += [left[start : start + width] for start in range(0, len(left), width)]
+        self._unwritten = set(self._plans)
         self._at_work: dict[int, list[Proposal]] = {}
         self._lost: set[tuple[str, int]] = set()
 
@@ -65,6 +66,7 @@ class SearchServer:
                 self._lost.add(key)
                 self._again.append([proposal])
         proposals = self._again.pop(0) if self._again else self._ask()
+        self._write_rows()
         if not proposals:
             return None
         self._at_work[lane] = proposals
@@ -80,21 +82,21 @@ class SearchServer:
             return []
         study = min(open_studies, key=lambda each: len(each.trials))
         asked = study.ask(self._width, self._plans[study.name].shared)
-        self._keep(study.name)
+        self._changed(study.name)
         return asked
 
     def reach(self, study: str, reached: Mapping[int, Reading]) -> set[int]:
         """Proposals come to a rung, or diverged on the way; returns those that go on."""
         going_on = self._studies[study].reach(reached)
         self._forget(study, reached.keys() - going_on)
-        self._keep(study)
+        self._changed(study)
         return going_on
 
     def fail(self, study: str, number: int, error: str) -> None:
         """A proposal could not be trained."""
         self._studies[study].fail(number, error)
         self._forget(study, {number})
-        self._keep(study)
+        self._changed(study)
 
     def progress(self) -> Progress:
         """Over all studies."""
@@ -106,6 +108,12 @@ class SearchServer:
         for lane, proposals in self._at_work.items():
             self._at_work[lane] = [each for each in proposals if each.study != study or each.number not in ended]
 
-    def _keep(self, name: str) -> None:
+    def _changed(self, name: str) -> None:
         self._journals[name].push()
-        search_rows.write(self._storage, name, rows(self._plans[name], self._studies[name]))
+        self._unwritten.add(name)
+
+    def _write_rows(self) -> None:
+        """The tables of studies that have changed: once per cohort, since they are written whole."""
+        for name in sorted(self._unwritten):
+            search_rows.write(self._storage, name, rows(self._plans[name], self._studies[name]))
+        self._unwritten.clear()
