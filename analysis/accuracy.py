@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
@@ -87,18 +88,20 @@ def draw(cells: pd.DataFrame, *, columns: int = 4) -> go.Figure:
     )
     looks, step = style.looks(inits), _SPREAD / max(len(inits), 1)
     ends = [-0.55, len(train_sets) - 0.45]
-    cells = cells.assign(gap=[gap_text(cell) for cell in cells.itertuples()])
+    records: dict[tuple, list[dict[str, Any]]] = {}
+    for record in cells.to_dict("records"):
+        records.setdefault((record["task"], record["init"]), []).append(record)
+    levels = dict(iter(cells.groupby("task", sort=False)))
     traces, notes, shades = [], [], []
     for cell, task in zip(shape.cells, tasks, strict=True):
         axes = shape.axes(cell)
-        here = cells[cells["task"] == task]
-        drawn = panels.reference_lines(here, ends)
+        drawn = panels.reference_lines(levels[task], ends)
         for i, init in enumerate(inits):
-            mine = here[here["init"] == init]
-            centres = [train_sets.index(name) + (i - (len(inits) - 1) / 2) * step for name in mine["train_set"]]
-            placed = mine.assign(x=centres, offset=step / 2.6)
-            drawn += _marks(placed, init, looks[init])
-            notes += [note | {"xref": axes["xaxis"], "yref": axes["yaxis"]} for note in _notes(placed, looks[init])]
+            mine = records.get((task, init), [])
+            places = [train_sets.index(each["train_set"]) + (i - (len(inits) - 1) / 2) * step for each in mine]
+            drawn += _marks(mine, places, step / 2.6, looks[init])
+            lacking = _notes(mine, places, looks[init])
+            notes += [note | {"xref": axes["xaxis"], "yref": axes["yaxis"]} for note in lacking]
         traces += [trace | axes for trace in drawn]
         band = {"type": "rect", "xref": axes["xaxis"], "yref": f"{axes['yaxis']} domain", "y0": 0, "y1": 1}
         look = {"fillcolor": style.SHADE, "line": {"width": 0}, "layer": "below"}
@@ -117,12 +120,14 @@ def draw(cells: pd.DataFrame, *, columns: int = 4) -> go.Figure:
     return shape.figure
 
 
-def _marks(cells: pd.DataFrame, init: str, look: style.Look) -> list[dict[str, Any]]:
-    """A dot per seed, and the means with their intervals."""
-    columns = zip(cells["x"], cells["offset"], cells["seed_accuracies"], strict=True)
-    seeds = [(x + offset, value) for x, offset, values in columns for value in values]
+def _marks(cells: list[dict[str, Any]], places: list[float], offset: float, look: style.Look) -> list[dict[str, Any]]:
+    """A dot per seed, and the means with their intervals, of one init's cells at these x."""
+    if not cells:
+        return []
+    init = cells[0]["init"]
+    seeds = [(x + offset, value) for x, each in zip(places, cells, strict=True) for value in each["seed_accuracies"]]
     name = style.label(init)
-    drawn = cells[cells["mean"].notna()]
+    drawn = [(x, each) for x, each in zip(places, cells, strict=True) if pd.notna(each["mean"])]
     return [
         {
             "type": "scatter",
@@ -137,12 +142,12 @@ def _marks(cells: pd.DataFrame, init: str, look: style.Look) -> list[dict[str, A
         },
         {
             "type": "scatter",
-            "x": drawn["x"].tolist() or [None],
-            "y": drawn["mean"].tolist() or [None],
+            "x": [x for x, _ in drawn] or [None],
+            "y": [each["mean"] for _, each in drawn] or [None],
             "error_y": {
                 "type": "data",
-                "array": (drawn["high"] - drawn["mean"]).astype(float).tolist(),
-                "arrayminus": (drawn["mean"] - drawn["low"]).astype(float).tolist(),
+                "array": [each["high"] - each["mean"] for _, each in drawn],
+                "arrayminus": [each["mean"] - each["low"] for _, each in drawn],
                 "thickness": 1.8,
                 "width": 4,
             },
@@ -150,25 +155,26 @@ def _marks(cells: pd.DataFrame, init: str, look: style.Look) -> list[dict[str, A
             "marker": {"color": look.colour, "symbol": look.symbol, "size": 11},
             "name": name,
             "legendgroup": init,
-            "customdata": [style.label(text) for text in drawn["train_set"] + ": " + drawn["method"]],
+            "customdata": [style.label(f"{each['train_set']}: {each['method']}") for _, each in drawn],
             "hovertemplate": f"{name} %{{y:.1%}}<br>%{{customdata}}<extra></extra>",
         },
     ]
 
 
-def _notes(cells: pd.DataFrame, look: style.Look) -> list[dict[str, Any]]:
+def _notes(cells: list[dict[str, Any]], places: list[float], look: style.Look) -> list[dict[str, Any]]:
     """What a cell lacks, written up from the foot of the panel."""
     return [
         {
-            "x": cell.x,
-            "y": _clear_of([cell.chance, cell.floor]),  # type: ignore[attr-defined]
-            "text": cell.gap,
+            "x": x,
+            "y": _clear_of([cell["chance"], cell["floor"]]),
+            "text": gap,
             "textangle": -90,
             "yanchor": "bottom",
             "showarrow": False,
             "font": {"size": 11, "color": look.colour},
         }
-        for cell in cells[cells["gap"] != ""].itertuples()
+        for x, cell in zip(places, cells, strict=True)
+        if (gap := gap_text(cell))
     ]
 
 
@@ -177,9 +183,9 @@ def _clear_of(levels: list[float | None]) -> float:
     return 0.02 + max([level for level in levels if pd.notna(level) and level < 0.2], default=0.0)  # type: ignore[operator]
 
 
-def gap_text(cell: Any) -> str:
+def gap_text(cell: Mapping[str, Any]) -> str:
     """What a cell lacks, from its counts: "not run", "1 diverged, 1 missing", or "" where nothing does."""
-    counts = {"diverged": cell.num_diverged, "failed": cell.num_failed, "missing": cell.num_missing}
-    if cell.num_missing and not (cell.num_done or cell.num_diverged or cell.num_failed):
+    counts = {word: cell[f"num_{word}"] for word in ("diverged", "failed", "missing")}
+    if cell["num_missing"] and not (cell["num_done"] or cell["num_diverged"] or cell["num_failed"]):
         return "not run"
     return ", ".join(f"{count} {word}" for word, count in counts.items() if count)

@@ -94,8 +94,9 @@ def _span(rows: pd.DataFrame) -> list[float]:
 
 def _traces(curves: pd.DataFrame, inits: list[str], looks: dict[str, style.Look]) -> list[dict[str, Any]]:
     traces = []
-    for init in inits:
-        mine, look, name = curves[curves["init"] == init], looks[init], style.label(init)
+    groups = dict(iter(curves.groupby("init", sort=False)))
+    for init in (init for init in inits if init in groups):
+        mine, look, name = groups[init], looks[init], style.label(init)
         mean = mine[mine["status"] == "done"].sort_values("step")
         if len(mean):
             traces += [_band(mean, look, name), _mean_line(mean, look, name)]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import pandas as pd
 
@@ -40,8 +41,9 @@ def test_accuracy(data: Tables) -> Part:
         cells = _of(data.cells, setting)
         inits = load.order("init", cells["init"])
         groups = [(key, group) for key, group in cells.groupby(["task", "train_set"], sort=False) if _is_part(group)]
+        texts = {(row["task"], row["train_set"], row["init"]): _cell_text(row) for row in cells.to_dict("records")}
         rows = [
-            [task, train_set_text(name), *(_cell_text(group, init) for init in inits), _level(group, "floor")]
+            [task, train_set_text(name), *(texts[task, name, init] for init in inits), _level(group, "floor")]
             for (task, name), group in groups
         ]
         return page.table(
@@ -192,13 +194,13 @@ def _is_part(group: pd.DataFrame) -> bool:
     return bool(group[["num_done", "num_diverged", "num_failed", "num_missing"]].to_numpy().any())
 
 
-def _cell_text(group: pd.DataFrame, init: str) -> str:
-    cell = next(group[group["init"] == init].itertuples())
+def _cell_text(cell: Mapping[str, Any]) -> str:
     lines = []
-    if pd.notna(cell.low):
-        lines.append(f"{percent(cell.mean)} [{points(cell.low)}, {points(cell.high)}] ({cell.num_seeds})")
-    elif pd.notna(cell.mean):
-        lines.append(f"{percent(cell.mean)}, one seed: no interval")
+    if pd.notna(cell["low"]):
+        shown = f"{percent(cell['mean'])} [{points(cell['low'])}, {points(cell['high'])}]"
+        lines.append(f"{shown} ({cell['num_seeds']})")
+    elif pd.notna(cell["mean"]):
+        lines.append(f"{percent(cell['mean'])}, one seed: no interval")
     note = accuracy.gap_text(cell)
     return "\n".join([*lines, note] if note else lines) or "not part of the grid"
 
