@@ -114,9 +114,9 @@ def _mark(height: int, row: dict, low: float, high: float, axes: dict[str, str])
     told = CANNOT if row["cannot"] else row["verdict"]
     symbol, colour = MARKS[told]
     estimate = min(max(row["estimate"], low), high)
-    bar, told_of = {}, f"{row['estimate']:.3g}, no interval"
+    bar, numbers = {}, f"{row['estimate']:.3g}, no interval"
     if pd.notna(row["low"]):
-        told_of = f"{row['estimate']:.3g} [{row['low']:.3g}, {row['high']:.3g}]"
+        numbers = f"{row['estimate']:.3g} [{row['low']:.3g}, {row['high']:.3g}]"
         ends = (max(row["low"], low), min(row["high"], high))
         bar = {
             "error_x": {
@@ -135,7 +135,8 @@ def _mark(height: int, row: dict, low: float, high: float, axes: dict[str, str])
         name=told,
         legendgroup=told,
         showlegend=False,
-        hovertemplate=f"{told_of}<br>{style.label(row['method'])}<br>{style.label(row['cannot'] or told)}<extra></extra>",
+        hovertemplate="<br>".join([numbers, style.label(row["method"]), style.label(row["cannot"] or told)])
+        + "<extra></extra>",
         **axes,
         **bar,
     )
