@@ -24,15 +24,15 @@ from analysis.refusals import Reason, Refusal
 from analysis.scaling_figure import CURVE, FIT, RUNG, draw
 from analysis.stats import crossed_interval
 
-__all__ = ["INTERVAL_TEXT", "MOST_FITTED", "Law", "draw", "laws", "table"]
+__all__ = ["INTERVAL_TEXT", "MOST_FITTED_RUNS", "Law", "draw", "laws", "table"]
 
 INTERVAL_TEXT = "95 % t interval of the mean over seeds (the wider of seeds and body seeds where both vary)"
 FORM = POWER_FLOOR
 """Tried first; where its floor ends at zero, the form without one. Fixed before any data were seen."""
 NUM_SAMPLES, NUM_STARTS = 400, 2
 """Of each bootstrap: those for which coverage was measured (benchmarks/fits.md). `study fit` takes 1,000 and 8."""
-MOST_FITTED = 40
-"""Ladders that one report fits, about a second each; the others are drawn as points."""
+MOST_FITTED_RUNS = 800
+"""Runs of the ladders that one report fits, a second or two for fifty; further ladders are drawn as points."""
 _NUM_CURVE = 48
 
 
@@ -68,14 +68,14 @@ class Law:
 
 
 def laws(series: Sequence[Series]) -> list[Law]:
-    """Every ladder with its law, or why it has none; the first `MOST_FITTED` ladders are fitted."""
+    """Every ladder with its law, or why it has none; the first `MOST_FITTED_RUNS` runs are fitted."""
     found, num_fitted = [], 0
     for one in series:
-        if one.ladder is None or num_fitted >= MOST_FITTED:
+        if one.ladder is None or num_fitted + len(one.ladder.y) > MOST_FITTED_RUNS:
             found.append(Law(one, None))
             continue
         law = _law(one.ladder)
-        num_fitted += isinstance(law, Estimate) or law.fit is not None
+        num_fitted += len(one.ladder.y) if isinstance(law, Estimate) or law.fit is not None else 0
         largest = None
         if isinstance(law, Estimate):
             left = leave_largest_out(one.ladder, law.fit.form, num_samples=NUM_SAMPLES)

@@ -91,7 +91,7 @@ def test_a_mean_of_zero_makes_the_axis_linear(table):
 
 @pytest.mark.parametrize("axis", [axis for axis in AXES if axis.name != "size"], ids=lambda axis: axis.name)
 def test_every_axis_is_drawn_with_its_unit(axis, monkeypatch, ladders):
-    monkeypatch.setattr(scaling, "MOST_FITTED", 0)
+    monkeypatch.setattr(scaling, "MOST_FITTED_RUNS", 0)
     table = scaling.table(ladders.runs(f"scaling-{axis.name}-small"))
     assert set(table["axis"]) == {axis.name} and set(table.loc[table["kind"] == "fit", "note"]) == {"not fitted"}
     figure = scaling.draw(table)
@@ -122,7 +122,7 @@ def test_random_bodies_need_more_of_the_same(laws):
 
 
 def test_what_is_beyond_the_budget_is_drawn_and_told(laws, monkeypatch):
-    monkeypatch.setattr(scaling, "MOST_FITTED", 1)
+    monkeypatch.setattr(scaling, "MOST_FITTED_RUNS", 20)
     whole = [law.series for law in laws if law.series.train_set == "full"]
     again = scaling.laws(whole)
     assert [law.short for law in again] == ["", "not fitted"]

@@ -16,7 +16,7 @@ def data(synthetic, ladders, tmp_path_factory) -> sections.Tables:
 
 
 def test_every_page_has_figures_with_captions_commands_and_csv_and_tables(data, monkeypatch):
-    monkeypatch.setattr(scaling, "MOST_FITTED", 1)
+    monkeypatch.setattr(scaling, "MOST_FITTED_RUNS", 20)
     names = []
     for page in PAGES:
         part = page(data)
@@ -33,7 +33,7 @@ def test_every_page_has_figures_with_captions_commands_and_csv_and_tables(data, 
 
 
 def test_laws_and_refusals_stand_in_sentences(data, monkeypatch):
-    monkeypatch.setattr(scaling, "MOST_FITTED", 1)
+    monkeypatch.setattr(scaling, "MOST_FITTED_RUNS", 20)
     body = scaling_section.scaling_ladders(data).section.body
     assert "Ladders without a law: 3" in body and "do better than chance" in body and "not fitted here" in body
     assert "init language, train_set full: y = E + A x^-alpha with E" in body
