@@ -9,7 +9,7 @@ import pandas as pd
 
 from analysis import accuracy, comparisons, curves, load, page, settings
 from analysis.page import Section
-from analysis.pictures import Picture
+from analysis.pictures import Picture, forms
 from analysis.sections import Part, Tables, by_setting
 from analysis.style import percent, points, train_set_text
 from analysis.summary import count
@@ -17,7 +17,6 @@ from analysis.summary import count
 MOST_TRAIN_SETS, MOST_CURVES = 4, 3
 """Train sets in a figure, and in one of learning curves, which has a panel for each; tables and CSV have all."""
 _MOST_LISTED = 200
-_WIDE, _MEDIUM = 900, 560  # CSS pixels of room from which figures take their wide and their medium form
 
 
 def test_accuracy(data: Tables) -> Part:
@@ -33,8 +32,7 @@ def test_accuracy(data: Tables) -> Part:
             f"counted in the figure and take no part in means.{_left_out(cells, shown)}"
         )
         most = 4 if shown["train_set"].nunique() <= MOST_CURVES else 3
-        wide = ((_WIDE, most), (_MEDIUM, 2), (0, 1))
-        drawn = tuple((width, accuracy.draw(shown, columns=columns)) for width, columns in wide)
+        drawn = forms(lambda columns: accuracy.draw(shown, columns=columns), most)
         return Picture(name, caption, _alt("test accuracy", shown), cells.drop(columns="setting"), drawn)
 
     def numbers(setting: str) -> str:
@@ -79,7 +77,7 @@ def differences(data: Tables) -> Part:
             f"{comparisons.INTERVAL_TEXT}; n = {_range(shown['num_seeds'])}. Coloured as the initialisation that is "
             f"ahead where decided, grey where not. {verdicts}.{_left_out(rows, shown)}"
         )
-        drawn = ((_WIDE, comparisons.draw(shown, columns=2)), (0, comparisons.draw(shown, columns=1)))
+        drawn = forms(lambda columns: comparisons.draw(shown, columns=columns), 2)
         return Picture(name, caption, _alt("paired differences", shown), rows.drop(columns="setting"), drawn)
 
     def numbers(setting: str) -> str:
@@ -120,9 +118,7 @@ def learning_curves(data: Tables) -> Part:
             f"{curves.BAND_TEXT} (a range, not a confidence interval); n = {_range(shown['num_seeds'])}. Thin lines "
             f"with a cross: runs that diverged. The vertical axis differs between tasks.{_left_out(rows, shown)}"
         )
-        drawn = tuple(
-            (width, curves.draw(shown, columns=columns)) for width, columns in ((_WIDE, 3), (_MEDIUM, 2), (0, 1))
-        )
+        drawn = forms(lambda columns: curves.draw(shown, columns=columns), 3)
         alt = _alt("validation accuracy by step", shown)
         return Picture(name, caption, alt, rows.drop(columns="setting"), drawn)
 

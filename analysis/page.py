@@ -15,7 +15,7 @@ from analysis.pictures import Picture
 
 GENERATOR = "fpt-study report"
 """Content of the page's generator tag, by which a later report knows the folder as its own."""
-_LARGEST_EMBEDDED_CSV = 200_000  # bytes; larger tables are only beside the page
+_LARGEST_EMBEDDED_CSV = 100_000  # bytes; larger tables are only beside the page
 _LONG = 8  # entries from which an array that several forms share is written once
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +16,8 @@ from analysis import images
 
 IMAGE_WIDTH = 1200
 """Pixels of a static image, before it is scaled up for print."""
+WIDE = 760
+"""CSS pixels of room from which panels stand beside each other; a third form would cost as much again to make."""
 _SCALES = {"png": 2, "svg": 1}
 
 
@@ -49,6 +51,11 @@ class Picture:
             if flat[column].map(lambda value: isinstance(value, tuple)).any():
                 flat[column] = [";".join(f"{value:.6g}" for value in values) for values in flat[column]]
         return flat.to_csv(index=False, lineterminator="\n")
+
+
+def forms(draw: Callable[[int], go.Figure], columns: int) -> tuple[tuple[int, go.Figure], ...]:
+    """The variants of a figure of panels: `columns` of them beside each other where there is room, else one."""
+    return (WIDE, draw(columns)), (0, draw(1))
 
 
 def save(pictures: Sequence[Picture], folder: Path, *, command: str) -> list[str]:

@@ -16,10 +16,9 @@ from analysis import (
     trained_parameters,
 )
 from analysis.page import Section
-from analysis.pictures import Picture
+from analysis.pictures import Picture, forms
 from analysis.sections import OPEN_SETTINGS, Part, Tables, by_setting
 
-_WIDE, _MEDIUM = 900, 560  # CSS pixels of room from which figures take their wide and their medium form
 _MOST_TRAIN_SETS = 4  # in a figure; the table has all
 _CELL = [*load.CELL, "setting"]
 _OWN = ("language", "bit-memory", "vision")
@@ -99,9 +98,7 @@ def _picture(times: pd.DataFrame, name: str) -> Picture:
     alt = (
         f"Chart of steps to convergence for {', '.join(load.order('task', times['task']))}; the table has the numbers."
     )
-    drawn = tuple(
-        (width, speed_figure.draw(shown, columns=columns)) for width, columns in ((_WIDE, 3), (_MEDIUM, 2), (0, 1))
-    )
+    drawn = forms(lambda columns: speed_figure.draw(shown, columns=columns), 3)
     return Picture(name, caption, alt, times.drop(columns="setting"), drawn)
 
 

@@ -7,7 +7,7 @@ import plotly.graph_objects as go
 
 from analysis import panels, style
 from analysis.cell_estimates import Record
-from analysis.pictures import Picture
+from analysis.pictures import Picture, forms
 from analysis.stats import crossed_interval
 from analysis.tables import Ledger
 from study.grids.cells import Scale
@@ -15,7 +15,6 @@ from study.grids.paper_settings import SETTINGS
 from study.grids.tables import cells
 from study.spec import Protocol, RunSpec
 
-_WIDE, _MEDIUM = 900, 560
 _STATUSES = ("diverged", "failed")
 _FROZEN = "fpt"
 _BESIDE = 1.07  # factor between the variants along x, so that their bars stand beside each other
@@ -89,7 +88,7 @@ def picture(ledger: Ledger, scale: Scale) -> Picture | None:
         "this scale. Horizontal lines: chance and best trivial predictor."
     )
     alt = f"Test accuracy against learning rate, a panel for each of {', '.join(rows['panel'].unique())}."
-    drawn = tuple((width, draw(rows, scale, columns=columns)) for width, columns in ((_WIDE, 3), (_MEDIUM, 2), (0, 1)))
+    drawn = forms(lambda columns: draw(rows, scale, columns=columns), 3)
     return Picture(f"sweep-{scale}", caption, alt, rows, drawn)
 
 

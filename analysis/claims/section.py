@@ -13,12 +13,11 @@ from analysis.claims.effect import CLEAR
 from analysis.claims.evaluation import REGISTRY, effects, evaluate, table
 from analysis.claims.judgement import ALPHA, MOST_SEEDS
 from analysis.page import Section, Tags
-from analysis.pictures import Picture
+from analysis.pictures import Picture, forms
 from analysis.sections import Part, Tables
 from analysis.style import percent
 from analysis.summary import count
 
-_WIDE, _MEDIUM = 900, 560  # CSS pixels of room from which figures take their wide and their medium form
 _CONTEXT = ["protocol", "scale", "tuning"]
 _HEADS = [
     "claim",
@@ -151,9 +150,7 @@ def _picture(name: str, family: str, title: str, rows: pd.DataFrame, lines: pd.D
     )
     what = f"{count(len(lines), 'effect')} behind {count(len(titles), 'claim')}"
     alt = f"Forest plots of {what}; the numbers are in the tables below."
-    drawn = tuple(
-        (width, figure.draw(lines, titles, columns=columns)) for width, columns in ((_WIDE, 3), (_MEDIUM, 2), (0, 1))
-    )
+    drawn = forms(lambda columns: figure.draw(lines, titles, columns=columns), 3)
     return Picture(name, caption, alt, lines, drawn)
 
 
