@@ -87,22 +87,31 @@ def _descend(
         new_residuals = value - targets
         new_objective = huber(new_residuals, delta)[0]
         better = new_objective <= objective
-        still = np.where(better & (objective - new_objective <= TOLERANCE * objective), still + 1, 0)
-        theta = np.where(better[:, None], proposal, theta)
-        residuals = np.where(better[:, None], new_residuals, residuals)
-        slopes = np.where(better[:, None, None], new_slopes, slopes)
-        objective = np.where(better, new_objective, objective)
-        damping = np.maximum(np.where(better, damping * _LESS, damping * _MORE), _LEAST_DAMPING)
+        is_small = better & (objective - new_objective <= TOLERANCE * objective)
+        still = _chosen(is_small, still + 1, np.zeros_like(still))
+        theta, residuals = _chosen(better, proposal, theta), _chosen(better, new_residuals, residuals)
+        slopes, objective = _chosen(better, new_slopes, slopes), _chosen(better, new_objective, objective)
+        damping = _chosen(better, np.maximum(damping * _LESS, _LEAST_DAMPING), damping * _MORE)
         ended = (still >= 2) | (damping >= _MOST_DAMPING)
         if ended.any():
             final[rows[ended]], final_objective[rows[ended]], done[rows[ended]] = theta[ended], objective[ended], True
-            on = ~ended
-            rows, still, damping, theta, targets = rows[on], still[on], damping[on], theta[on], targets[on]
-            residuals, slopes, objective = residuals[on], slopes[on], objective[on]
+            rows, still, damping, theta, targets, residuals, slopes, objective = _of(
+                ~ended, rows, still, damping, theta, targets, residuals, slopes, objective
+            )
         if not len(rows):
             break
     final[rows], final_objective[rows] = theta, objective
     return final, final_objective, done
+
+
+def _chosen(mask: np.ndarray, ours: np.ndarray, theirs: np.ndarray) -> np.ndarray:
+    """By row ours where the mask holds, else theirs."""
+    return np.where(mask.reshape(-1, *[1] * (ours.ndim - 1)), ours, theirs)
+
+
+def _of(mask: np.ndarray, *arrays: np.ndarray) -> list[np.ndarray]:
+    """The rows of each array where the mask holds."""
+    return [array[mask] for array in arrays]
 
 
 def _step(
