@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import pandas as pd
@@ -46,9 +47,13 @@ class Picture:
 
     def csv(self) -> str:
         """The numbers; null is empty, several values in a cell stand apart by semicolons."""
+        return self._csv
+
+    @cached_property
+    def _csv(self) -> str:
         flat = self.table.copy()
-        for column in flat.columns:
-            if flat[column].map(lambda value: isinstance(value, tuple)).any():
+        for column in flat.select_dtypes(include="object"):
+            if any(isinstance(value, tuple) for value in flat[column]):
                 flat[column] = [";".join(f"{value:.6g}" for value in values) for values in flat[column]]
         return flat.to_csv(index=False, lineterminator="\n")
 
