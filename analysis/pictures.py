@@ -11,6 +11,7 @@ from pathlib import Path
 import pandas as pd
 import plotly.graph_objects as go
 import plotly.io as pio
+from pandas.api.types import is_object_dtype
 from plotly.offline import get_plotlyjs
 
 from analysis import images
@@ -52,8 +53,8 @@ class Picture:
     @cached_property
     def _csv(self) -> str:
         flat = self.table.copy()
-        for column in flat.select_dtypes(include="object"):
-            if any(isinstance(value, tuple) for value in flat[column]):
+        for column in flat.columns:
+            if is_object_dtype(flat[column]) and any(isinstance(value, tuple) for value in flat[column]):
                 flat[column] = [";".join(f"{value:.6g}" for value in values) for values in flat[column]]
         return flat.to_csv(index=False, lineterminator="\n")
 
