@@ -84,6 +84,8 @@ def answer(data: Tables) -> Part:
 
     def sentences(setting: str) -> str:
         cells, rows = (table[table["setting"] == setting] for table in (data.cells, data.comparisons))
+        if rows.empty and not data.comparisons.empty:
+            return ""  # of many settings those that compare something
         told = summary.summarise(cells, rows)
         body = page.paragraph(told.answer, kind="answer")
         if len(data.settings) == 1:
@@ -110,6 +112,8 @@ def by_setting(data: Tables, content: Callable[[str], str]) -> str:
     body = ""
     for i, setting in enumerate(data.settings):
         own = content(setting)
+        if not own:
+            continue
         if len(data.settings) > OPEN_SETTINGS and i >= OPEN_SETTINGS:
             own = page.fold(setting, own)
         elif setting:

@@ -69,7 +69,7 @@ def _answer(rows: pd.DataFrame) -> str:
     correction = ""
     if len(settled):
         correction = (
-            f" Of these {len(settled)} decided differences {survivors} also hold"
+            f" Of {count(len(settled), 'decided difference')} {survivors} also {'holds' if survivors == 1 else 'hold'}"
             f" when corrected for all {int(rows['p_value'].notna().sum())} comparisons made here (Holm)."
         )
     return f"With the transformer frozen ({_FROZEN}), {a} weights {_listed(parts)}.{correction}"
