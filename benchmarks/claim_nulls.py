@@ -214,7 +214,8 @@ def _middles(claim: Claim, truth: Truth, scale: float) -> list[float]:
         far = min(far, (high - low) / 2)
     required = claim.combine.required(len(PAPER_TASKS))
     number = {Edge.INSIDE: required - 1, Edge.OUTSIDE: len(PAPER_TASKS) - required, Edge.NONE: 0}[truth.edge]
-    near = bound + sign * truth.shift * scale
+    shift = truth.shift * scale if low is None or high is None else min(truth.shift * scale, (high - low) / 2)
+    near = bound + sign * shift
     return [bound + sign * far if i < number else near for i in range(len(PAPER_TASKS))]
 
 
