@@ -169,8 +169,8 @@ know of a failure that none of them shows; the t tests behind the verdicts assum
 
 ## What a few seeds can decide
 
-Share of studies in which a claim is `supported`, where every effect lies inside its bound by 1, 3 or 10 points
-(ratios by a factor of 1.1, 1.35 or 2.7; of claims of likeness in the middle at most). Runs of one cell scatter with a
+Share of studies in which a claim is `supported`, where every effect lies inside its bound by 1, 3 or 10 points (ratios
+by a factor of 1.1, 1.35 or 2.7; of claims that bound both sides in the middle at most). Runs of one cell scatter with a
 standard deviation of 1.0 point, and as much again is common to all runs with the same seed, which pairing removes.
 
 {power}
