@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from study import search_rows
+from study.__main__ import main
 from study.errors import UserError
 from study.ledger import Ledger
 from study.measurements import Evaluated, Finished
@@ -255,3 +256,22 @@ def test_an_unfair_search_is_refused():
     cached = dataclasses.replace(BASE, train_set="output-only", features="cached")
     with pytest.raises(UserError, match="cannot use cached features"):
         plans(Request("bit-xor", None, 4), [cached])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ([], "name what to search for: --variant NAME, which may be repeated, or --all-variants"),
+        (["--variant", "fpt", "--all-variants"], "name what to search for"),
+        (["--variant", "frozen"], "did you mean frozen-random"),
+        (["--all-variants", "--set", "lr=log:0..1"], "the logarithm of 0 does not exist"),
+        (["--all-variants", "--grid", "table-3-small", "--where", "task=listops"], "differ"),
+    ],
+)
+def test_the_command_refuses_before_anything_is_written(tmp_path, capsys, arguments, told):
+    task = "listops" if "--where" in arguments else "bit-xor"
+    command = ["search", task, "--samples", "4", "--out", str(tmp_path / "out"), *arguments]
+    assert main(command) == 2
+    error = capsys.readouterr().err
+    assert told in error and error.count("\n") == 1
+    assert not (tmp_path / "out").exists()
