@@ -155,6 +155,7 @@ def _check(done: pd.DataFrame, name: str, inputs: list[str], rungs: list[str], y
         raise UserError(f"{name}: {y} is null or not finite in a run that is done; leave that run out")
     spec = [field.name for field in dataclasses.fields(RunSpec)]
     fixed = [column for column in spec if column in done and column not in (*_REPLICATION, *inputs)]
+    fixed = [column for column in fixed if done[column].nunique(dropna=False) > 1]  # cheaper than group by group
     num = done.groupby(rungs, dropna=False)[fixed].nunique(dropna=False).max() if fixed else pd.Series(dtype=int)
     mixed = [str(column) for column in num.index if num[column] > 1]
     if mixed:
