@@ -139,14 +139,16 @@ def learning(frames: load.Frames, found: Sequence[Series]) -> pd.DataFrame:
     evaluation before), step, accuracy (mean over done runs evaluated there), low, high (lowest and highest run),
     num_seeds, selected_step (mean over the runs of the step of best validation accuracy), chance, floor (accuracies).
     """
-    parts = []
-    for one in found:
+    parts, ladders = [], [one for one in found if one.axis.name == "data"]
+    ids = {run_id for one in ladders for run_id in one.runs["run_id"]}
+    curves = frames.curves[frames.curves["run_id"].isin(ids)]  # once: there may be millions
+    for one in ladders:
         done = one.runs[one.runs["status"] == "done"]
-        if one.axis.name != "data" or done.empty:
+        if done.empty:
             continue
         ends = {done["num_train_examples"].min(), done["num_train_examples"].max()}
         runs = done[done["num_train_examples"].isin(ends)]
-        rows = frames.curves.merge(runs[["run_id", "seed", "num_train_examples", "selected_step"]], on="run_id")
+        rows = curves.merge(runs[["run_id", "seed", "num_train_examples", "selected_step"]], on="run_id")
         group = rows.dropna(subset=["accuracy"]).groupby(["num_train_examples", "split", "step"], as_index=False)
         means = group.agg(mean=("accuracy", "mean"), low=("accuracy", "min"), high=("accuracy", "max"),
                           num_seeds=("seed", "nunique"))  # fmt: skip

@@ -7,11 +7,10 @@ import pandas as pd
 from analysis import overfitting, overfitting_curves, page, scope
 from analysis.accuracy import INTERVAL_TEXT
 from analysis.page import Section
-from analysis.pictures import Picture
+from analysis.pictures import Picture, forms
 from analysis.sections import Part, Tables
 from analysis.style import points
 
-_WIDE, _MEDIUM = 900, 560  # CSS pixels of room from which figures take their wide and their medium form
 _LEAD = (
     "Training minus test accuracy, both over whole splits at the step of best validation accuracy: the gap of the "
     "model that is reported, after early stopping. Where training examples are endless there is nothing to overfit, "
@@ -42,8 +41,8 @@ def _gap(task: str, own: pd.DataFrame) -> Picture:
         "whole body trained."
     )
     alt = f"Chart of the gap between training and test accuracy for {task}; the numbers are in the table and the CSV."
-    forms = tuple((width, overfitting.draw(own, columns=n)) for width, n in ((_WIDE, 3), (_MEDIUM, 2), (0, 1)))
-    return Picture(f"overfitting-{task}", caption, alt, own, forms)
+    drawn = forms(lambda columns: overfitting.draw(own, columns=columns), 3)
+    return Picture(f"overfitting-{task}", caption, alt, own, drawn)
 
 
 def _learning(task: str, curves: pd.DataFrame) -> Picture:
@@ -53,8 +52,8 @@ def _learning(task: str, curves: pd.DataFrame) -> Picture:
         f"{_seeds(curves)}. Large mark: mean step of best validation accuracy, where each run's results are taken."
     )
     alt = f"Chart of training and validation accuracy by step for {task}; the numbers are in the CSV."
-    forms = ((_MEDIUM, overfitting_curves.draw(curves, columns=2)), (0, overfitting_curves.draw(curves, columns=1)))
-    return Picture(f"overfitting-curves-{task}", caption, alt, curves, forms)
+    drawn = forms(lambda columns: overfitting_curves.draw(curves, columns=columns), 2)
+    return Picture(f"overfitting-curves-{task}", caption, alt, curves, drawn)
 
 
 def _table(own: pd.DataFrame) -> str:
