@@ -80,7 +80,7 @@ def leave_largest_out(
     found = fit(ladder.without([largest]), form, delta=delta, num_starts=_NUM_STARTS, seed=seed)
     draws = bootstrap(found, num_samples=num_samples, seed=seed)
     x = ladder.x[largest]
-    curve = form.scale.of(found.predict(x[None], draws.theta)[:, 0])
+    curve = form.scale.of(draws.curves(x[None])[:, 0])
     ends = form.scale.back(np.array(quantiles(curve + _noise(draws, int(ladder.num_units[largest]), seed))))
     return Extrapolation(
         x=x,

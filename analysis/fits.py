@@ -99,12 +99,15 @@ class Fit:
         Returns:
             [m], or [S, m] where theta is given.
         """
+        y = self.form.scale.back(self.on_scale(x, self.theta[None] if theta is None else theta))
+        return y[0] if theta is None else y
+
+    def on_scale(self, x: ArrayLike, theta: Array) -> Array:
+        """The curves of theta [S, p] at x ([m] or [m, d]) on the form's scale, [S, m]."""
         points = np.asarray(x, dtype=float)
         points = points[:, None] if points.ndim == 1 else points
-        rows = self.theta[None] if theta is None else theta
-        value = self.form.curve(rows, np.log(points) - self.centre)[0]
-        y = self.form.scale.back(value + (self.log_unit if self.form.scale is Scale.LOG else 0.0))
-        return y[0] if theta is None else y
+        value = self.form.curve(theta, np.log(points) - self.centre)[0]
+        return value + (self.log_unit if self.form.scale is Scale.LOG else 0.0)
 
 
 @dataclass(frozen=True)

@@ -90,9 +90,25 @@ class Draws:
                         num_samples=smallest)  # fmt: skip
 
     def band(self, x: ArrayLike, *, level: float = LEVEL) -> tuple[Array, Array]:
-        """Pointwise interval [m], [m] of the curve at x ([m] or [m, d])."""
-        low, high = np.quantile(self.fit.predict(x, self.theta), [(1 - level) / 2, (1 + level) / 2], axis=0)
+        """Pointwise interval [m], [m] of the curve at x ([m] or [m, d]); wider beyond the ladder, see `curves`."""
+        low, high = np.quantile(self.curves(x), [(1 - level) / 2, (1 + level) / 2], axis=0)
         return low, high
+
+    def curves(self, x: ArrayLike) -> Array:
+        """[B, m] the curve at x ([m] or [m, d]) as it might have been with other seeds.
+
+        Beyond the ladder deviations from the fit are multiplied by sqrt(n / (n - p)) on the form's scale, for n
+        independent runs and p parameters. A curve lies nearer to the runs that it was fitted to than to others by this
+        factor; between them it hardly matters, beyond them nothing holds it. Without it, intervals at three times the
+        largest x held the truth in 90 % of studies of the broken law (benchmarks/fits.md).
+        """
+        points, ends = np.asarray(x, dtype=float), self.fit.ladder.x
+        points = points[:, None] if points.ndim == 1 else points
+        is_beyond = ((points < ends.min(0) * (1 - _EXACT)) | (points > ends.max(0) * (1 + _EXACT))).any(1)
+        num, num_parameters = int(self.fit.ladder.num_units.sum()), self.theta.shape[1]
+        factor = np.where(is_beyond, np.sqrt(num / max(1, num - num_parameters)), 1.0)
+        centre = self.fit.on_scale(points, self.fit.theta[None])
+        return self.fit.form.scale.back(centre + factor * (self.fit.on_scale(points, self.theta) - centre))
 
 
 def quantiles(values: Array, level: float = LEVEL) -> tuple[float, float]:

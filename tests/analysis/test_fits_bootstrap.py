@@ -88,6 +88,16 @@ def test_band_covers_the_fit_and_widens_outside():
     assert (high / low)[2] > (high / low)[0]
 
 
+def test_curves_spread_more_beyond_the_ladder_by_the_factor_of_residuals():
+    draws = bootstrap(fit(ladder(), POWER_FLOOR, num_starts=4), num_samples=300, num_starts=2)
+    x = np.array([SIZES[0], SIZES[-1], 0.99 * SIZES[0], 3 * SIZES[-1]])
+    curve, refits = np.log(draws.fit.predict(x)), np.log(draws.fit.predict(x, draws.theta))
+    spread = (np.log(draws.curves(x)) - curve) / (refits - curve)
+    num = len(draws.fit.target)
+    beyond = np.sqrt(num / (num - 3))
+    np.testing.assert_allclose(spread, np.broadcast_to([1, 1, beyond, beyond], spread.shape), rtol=1e-6)
+
+
 def test_rungs_that_scatter_more_than_their_seeds_widen_the_interval():
     rng = np.random.default_rng(0)
     bumps = np.exp(0.1 * np.array([1, -1, 1, -1, 1, -1]))
