@@ -79,10 +79,11 @@ def _link(key: str, label: str) -> str:
 
 
 def _filters(bodies: str) -> str:
-    """A choice for each axis on which something tagged in the page has more than one value."""
+    """A choice for each axis on which the page has several values, each of which something is about alone."""
     found: dict[str, set[str]] = {axis: set() for axis in AXES}
     for axis, values in _TAGS.findall(bodies):
-        found[axis].update(html.unescape(values).split("\n"))
+        if "\n" not in values:
+            found[axis].add(html.unescape(values))
     return "".join(_choice(axis, _ordered(axis, values)) for axis, values in found.items() if len(values) > 1)
 
 

@@ -20,9 +20,11 @@ def options(html):
 
 
 def test_filters_offer_what_is_tagged_and_differs():
-    one = page.tagged("<p>a</p>", task=["listops", "bit-xor"], scale="small")
-    two = page.table([["x"]], columns=["c"], caption="k", tags=[{"task": "my <own> task", "scale": "small"}])
-    found = options(whole(Section("s", "S", one + two)))
+    tags: list[page.Tags] = [{"task": name, "scale": "small"} for name in ("my <own> task", "listops", "bit-xor")]
+    rows = page.table([["x"]] * 3, columns=["c"], caption="k", tags=tags)
+    # What runs under either protocol offers no choice between them.
+    both = page.tagged("<p>a</p>", task=["listops", "bit-xor"], protocol=["fixed", "paper"])
+    found = options(whole(Section("s", "S", rows + both + page.tagged("b", protocol="fixed"))))
     assert found == {"task": ["", "bit-xor", "listops", "my &lt;own&gt; task"]}
 
 
