@@ -103,6 +103,8 @@ def measure(names: list[str], kind: str, out: Path, num_studies: int, minutes: f
     done = set(known.itertuples(index=False, name=None))
     end = time.monotonic() + 60 * minutes
     for name in names:
+        if kind == LEDGERS and SCENARIOS[name].edge is not Edge.NONE:
+            continue
         rows: list[dict[str, object]] = []
         for number in range(num_studies):
             if (kind, name, number) not in done and time.monotonic() < end:
