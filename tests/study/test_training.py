@@ -263,7 +263,7 @@ def test_metrics_are_those_of_the_selected_step_over_whole_splits() -> None:
         for told in measurements:
             if isinstance(told, Finished):
                 end = told
-            elif told.split == "valid":
+            elif isinstance(told, Evaluated) and told.split == "valid":
                 snapshots[told.step] = engine.model.matrix.detach().clone()
                 valid[told.step] = (told.accuracy, -told.loss)
     assert end is not None
