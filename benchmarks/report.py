@@ -22,6 +22,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -98,15 +99,14 @@ def opened(page_file: Path, chrome: str, name: str) -> Line:
     return Line(f"opened on a {name}", found, "all drawn, none wider than the window, no complaint", is_kept)
 
 
-def measured(folder: Path, num_runs: int, num_points: int) -> list[Line]:
-    """All lines of the table."""
+def measured(folder: Path, num_runs: int, num_points: int) -> Iterator[Line]:
+    """The lines of the table, one after the other."""
     out = make(folder / "out", specs(num_runs), num_points=num_points)
     chrome = next(filter(None, map(shutil.which, ("chromium", "google-chrome", "chrome"))), None)
-    lines = reported(out, folder / "page", {"BROWSER_PATH": "/bin/false"}, "`study report` without static images")
-    if chrome is None:
-        return lines
-    lines += [opened(folder / "page" / "index.html", chrome, name) for name in VIEWPORTS]
-    return lines + reported(out, folder / "pictured", {}, "`study report` with static images")[:1]
+    yield from reported(out, folder / "page", {"BROWSER_PATH": "/bin/false"}, "`study report` without static images")
+    if chrome is not None:
+        yield from (opened(folder / "page" / "index.html", chrome, name) for name in VIEWPORTS)
+        yield from reported(out, folder / "pictured", {}, "`study report` with static images")[:1]
 
 
 def main() -> int:
@@ -115,30 +115,29 @@ def main() -> int:
     parser.add_argument("--points", type=int, default=100, help="evaluations of each run")
     parser.add_argument("--write", type=Path, help="also write the table to this file")
     args = parser.parse_args()
-    load = os.getloadavg()[0]
-    with tempfile.TemporaryDirectory() as folder:
-        lines = measured(Path(folder), args.runs, args.points)
     packages = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in ("pyarrow", "pandas", "plotly"))
-    machine = f"{platform.machine()}, {os.cpu_count()} cores, load {load:.1f} before the first step"
+    machine = f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} before the first step"
     size = f"{args.runs:,} runs asked for, with {args.points} evaluations each"
-    text = "\n".join(
-        [
-            "# Report",
-            "",
-            f"`{shlex.join(['python', 'benchmarks/report.py', *sys.argv[1:]])}`",
-            "",
-            f"{datetime.date.today()}; {machine}; Python {platform.python_version()}, {packages}; {size}.",
-            "",
-            "| step | measured | limit |",
-            "|---|---|---|",
-            *(f"| {line.words} | {line.found} | {line.limit}{'' if line.is_kept else ': missed'} |" for line in lines),
-            "",
-        ]
-    )
-    print(text)
+    text = [
+        "# Report",
+        "",
+        f"`{shlex.join(['python', 'benchmarks/report.py', *sys.argv[1:]])}`",
+        "",
+        f"{datetime.date.today()}; {machine}; Python {platform.python_version()}, {packages}; {size}.",
+        "",
+        "| step | measured | limit |",
+        "|---|---|---|",
+    ]
+    print("\n".join(text), flush=True)
+    all_kept = True
+    with tempfile.TemporaryDirectory() as folder:
+        for line in measured(Path(folder), args.runs, args.points):
+            text.append(f"| {line.words} | {line.found} | {line.limit}{'' if line.is_kept else ': missed'} |")
+            print(text[-1], flush=True)
+            all_kept &= line.is_kept
     if args.write:
-        args.write.write_text(text, encoding="utf-8")
-    return 0 if all(line.is_kept for line in lines) else 1
+        args.write.write_text("\n".join([*text, ""]), encoding="utf-8")
+    return 0 if all_kept else 1
 
 
 if __name__ == "__main__":
