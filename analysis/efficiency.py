@@ -15,6 +15,7 @@ import plotly.graph_objects as go
 
 from analysis import load, panels, style
 from analysis.axes import Series
+from analysis.scaling_figure import ticks
 from analysis.speed import VARIANT
 from analysis.stats import crossed_interval, t_interval
 
@@ -102,8 +103,8 @@ def draw(rows: pd.DataFrame, *, columns: int = 2) -> go.Figure:
         if usable.empty:
             continue
         panel = shape.figure.get_subplot(*cell)
-        ticks = panels.round_values(usable[cost].min(), usable[cost].max())
-        panel.xaxis.update(title={"text": title}, type="log", tickformat="~s", tickvals=ticks)
+        at = ticks(usable[cost].min(), usable[cost].max())
+        panel.xaxis.update(title={"text": title}, type="log", tickformat="~s", tickvals=at)
         panel.yaxis.update(range=span, tickformat=".0%", nticks=6)
         ends = [usable[cost].min(), usable[cost].max()]
         drawn = [*panels.reference_lines(usable, ends), _best(usable, cost)]

@@ -14,6 +14,7 @@ import plotly.graph_objects as go
 
 from analysis import load, panels, style
 from analysis.axes import AXES, Series
+from analysis.scaling_figure import ticks
 from analysis.stats import crossed_interval
 
 GAP_AXES = ("size", "data", "trained")
@@ -75,8 +76,8 @@ def draw(rows: pd.DataFrame, *, columns: int = 3) -> go.Figure:
     for cell, (key, here) in zip(shape.cells, groups, strict=True):
         axis = next(axis for axis in AXES if axis.name == key[0])
         panel = shape.figure.get_subplot(*cell)
-        ticks = panels.round_values(here["x"].min(), here["x"].max())
-        panel.xaxis.update(title={"text": axis.x_title}, type="log", tickformat="~s", tickvals=ticks)
+        at = ticks(here["x"].min(), here["x"].max())
+        panel.xaxis.update(title={"text": axis.x_title}, type="log", tickformat="~s", tickvals=at)
         panel.yaxis.update(range=span)
         drawn = [_level(here), *(_marks(here, init, inits, looks) for init in inits if (here["init"] == init).any())]
         traces += [{**trace, **shape.axes(cell)} for trace in drawn]

@@ -161,8 +161,9 @@ def _counted(row: Any) -> str:
 
 def _x_axis(x: pd.Series, *, is_counted: bool) -> dict[str, Any]:
     is_few = is_counted and x.nunique() <= _MOST_TICKS
-    ticks = sorted(x.unique()) if is_few else panels.round_values(x.min(), x.max())
-    return {"type": "log", "range": _range([x.min(), x.max()]), "tickformat": "~s", "tickvals": ticks}
+    at = sorted(x.unique()) if is_few else ticks(x.min(), x.max())
+    ends = _range([x.min(), x.max()])
+    return {"type": "log", "range": ends, "tickformat": ",.6~g" if is_few else "~s", "tickvals": at}
 
 
 def _y_axis(rows: pd.DataFrame) -> dict[str, Any]:
@@ -179,7 +180,7 @@ def _y_axis(rows: pd.DataFrame) -> dict[str, Any]:
         return {"range": [-foot * max(shown), 1.08 * max(shown)], "tickformat": ".3~p"}
     low, high = _range(shown)
     ends = [low - foot * (high - low), high]
-    return {"type": "log", "range": ends, "tickformat": ".3~p", "tickvals": _ticks(min(shown), max(shown))}
+    return {"type": "log", "range": ends, "tickformat": ".3~p", "tickvals": ticks(min(shown), max(shown))}
 
 
 def _range(values: list[float]) -> list[float]:
@@ -189,13 +190,15 @@ def _range(values: list[float]) -> list[float]:
     return [low - margin, high + margin]
 
 
-def _ticks(low: float, high: float) -> list[float]:
-    """Round values, as close as it takes for three of them to be in sight."""
+def ticks(low: float, high: float) -> list[float]:
+    """Ticks of a logarithmic axis: round values, as close as it takes for three of them to be in sight."""
+    if not 0 < low < high:
+        return [low]
     exponents = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     quarters, twentieths = [n / 4 for n in range(4, 40)], [n / 20 for n in range(20, 200)]
     for digits in ((1,), (1, 2, 5), (1, 1.5, 2, 3, 4, 5, 7), quarters, twentieths):
-        ticks = sorted({digit * 10.0**exponent for exponent in exponents for digit in digits})
-        seen = [tick for tick in ticks if low <= tick <= high]
+        values = sorted({digit * 10.0**exponent for exponent in exponents for digit in digits})
+        seen = [value for value in values if low <= value <= high]
         if len(seen) >= 3:
             return seen
     return [low, high]

@@ -7,6 +7,7 @@ import pytest
 from analysis import scaling, scaling_pairs
 from analysis.axes import AXES, find
 from analysis.estimates import Estimate
+from analysis.scaling_figure import ticks
 
 
 @pytest.fixture(scope="module")
@@ -127,3 +128,17 @@ def test_what_is_beyond_the_budget_is_drawn_and_told(laws, monkeypatch):
     again = scaling.laws(whole)
     assert [law.short for law in again] == ["", "not fitted"]
     assert "`study fit` does" in again[1].sentence
+
+
+@pytest.mark.parametrize(
+    ("ends", "expected"),
+    [
+        ((1.5e4, 8e5), [2e4, 5e4, 1e5, 2e5, 5e5]),
+        ((1e3, 1e6), [1e3, 1e4, 1e5, 1e6]),
+        ((3e5, 7e5), [3e5, 4e5, 5e5, 7e5]),
+        ((0.21, 0.25), [0.21, 0.215, 0.22, 0.225, 0.23, 0.235, 0.24, 0.245, 0.25]),
+        ((12.0, 12.0), [12.0]),
+    ],
+)
+def test_ticks_are_as_close_as_it_takes(ends, expected):
+    assert ticks(*ends) == pytest.approx(expected)
