@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from statistics import fmean, median
+from statistics import fmean
 from typing import Any
 
 import pandas as pd
 
-from analysis import load, speed, speed_ups
+from analysis import epochs, load, speed, speed_ups
 from analysis.stats import Interval, crossed_interval
 from study.grids.cells import Metric
 
@@ -18,11 +18,11 @@ Record = dict[str, Any]
 """One row of the ledger: the columns `COLUMNS`."""
 COLUMNS = (
     *("run_id", "status", "init", "lr", "seed", "body_seed", "valid_accuracy", "test_accuracy", "train_accuracy"),
-    *("chance_accuracy", "floor_accuracy", "num_params_total", "num_params_trained", "wall_seconds", "num_steps_done"),
+    *("chance_accuracy", "floor_accuracy", "num_params_total", "num_params_trained"),
 )
 COUNTED = (Metric.NUM_PARAMS_TOTAL, Metric.NUM_PARAMS_TRAINED)
 """Metrics that are counted, not estimated."""
-NEED_CURVES = (Metric.STEPS_TO_CONVERGENCE, Metric.SPEEDUP)
+NEED_CURVES = (Metric.STEPS_TO_CONVERGENCE, Metric.SPEEDUP, Metric.EPOCH_SPEEDUP)
 """Metrics that are read from the evaluations of a run, not from its end."""
 _EMPTY: dict[str, Any] = {
     **dict.fromkeys(("estimate", "low", "high", "lr", "before_divergence", "chance", "floor"), math.nan),
@@ -141,14 +141,12 @@ def _speedup(found: Found) -> dict[str, Any]:
 
 
 def _epoch_speedup(found: Found) -> dict[str, Any]:
-    """Seconds per training step, the other's over its own, evaluations and the making of features included."""
-    if not found.done or not _done(found.against):
+    """Training examples per second, own over the other's (`analysis.epochs`): a first pass and evaluations left out."""
+    ratios = epochs.cached_speed_ups(*found.evaluations())
+    if ratios.empty:
         return _EMPTY
-    own, other = (
-        median(row["wall_seconds"] / row["num_steps_done"] for row in _done(rows))
-        for rows in (found.runs, found.against)
-    )
-    return _EMPTY | {"estimate": other / own, "method": "medians of seconds per step, evaluations included"}
+    row = ratios.loc[ratios["num_seeds"].idxmax()]
+    return _EMPTY | {"estimate": row["ratio"], "low": row["low"], "high": row["high"], "method": _LOGARITHMS}
 
 
 def _counted(found: Found) -> dict[str, Any]:

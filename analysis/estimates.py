@@ -12,7 +12,7 @@ import pandas as pd
 
 from analysis import refusals
 from analysis.fits import Caution, Fit, fit
-from analysis.fits_bootstrap import NUM_SAMPLES, NUM_STARTS, Draws, bootstrap
+from analysis.fits_bootstrap import NUM_CHECKED, NUM_SAMPLES, NUM_STARTS, Draws, bootstrap
 from analysis.forms import Form, Scale
 from analysis.ladders import Ladder
 from analysis.refusals import Refusal
@@ -49,6 +49,7 @@ def estimate(
     delta: float | None = None,
     num_samples: int = NUM_SAMPLES,
     num_starts: int = NUM_STARTS,
+    num_checked: int = NUM_CHECKED,
     seed: int = 0,
 ) -> Estimate | Refusal:
     """Fit, bootstrap and check a form on a ladder.
@@ -57,7 +58,7 @@ def estimate(
         ladder: the runs.
         form: the curve.
         delta: see `fits.fit`.
-        num_samples, num_starts: of the bootstrap.
+        num_samples, num_starts, num_checked: of the bootstrap.
         seed: of starts and bootstrap.
 
     Raises:
@@ -69,7 +70,7 @@ def estimate(
     found = fit(ladder, form, delta=delta, seed=seed)
     if form.scale is Scale.LOG and refusals.at_chance(ladder).any():
         found = replace(found, cautions=(*found.cautions, Caution.SOME_AT_CHANCE))
-    draws = bootstrap(found, num_samples=num_samples, num_starts=num_starts, seed=seed)
+    draws = bootstrap(found, num_samples=num_samples, num_starts=num_starts, seed=seed, num_checked=num_checked)
     refusal = refusals.after(draws)
     if refusal is not None:
         return refusal

@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import optimize
 from scipy.stats import qmc
+from threadpoolctl import ThreadpoolController
 
-from analysis.fits_batch import huber
+from analysis.fits_batch import fit_batch, huber
 from analysis.form_curves import Array
 from analysis.forms import Form, Scale
 from analysis.ladders import Ladder
@@ -26,6 +27,8 @@ HOFFMANN_DELTA = 1e-3
 """Huber threshold of Hoffmann et al. 2022, section 3.3, for runs that have no replicates."""
 _EFFICIENT = 1.345
 """Huber's threshold in standard deviations that keeps 95 % efficiency under normal noise (Huber 1981, section 4.5)."""
+_NUM_POLISHED = 3
+"""Ends of starts from which SciPy goes on: one is enough where most starts end at the same place."""
 _AGREE = 1e-4
 """Starts agree that end within this share of the lowest objective; one sign of a residual costs far more."""
 _EXACT = 1e-6
@@ -33,6 +36,9 @@ _EXACT = 1e-6
 _NO_PROGRESS = 1e-13
 _NO_SLOPE = 1e-7
 _AT_BOUND = 1e-6
+one_thread = ThreadpoolController().wrap(limits=1, user_api="blas")
+"""Decorator. A fit's matrices have a few rows: threads of the linear algebra cost ten times what they do, and more
+where other programs run."""
 
 
 class Caution(Enum):
@@ -164,6 +170,7 @@ def noise_of(ladder: Ladder, target: Array) -> float | None:
     return float(1.4826 * np.median(np.abs(about[several])))
 
 
+@one_thread
 def fit(ladder: Ladder, form: Form, *, delta: float | None = None, num_starts: int = 32, seed: int = 0) -> Fit:
     """Fit a form to the runs of a ladder.
 
@@ -189,9 +196,7 @@ def fit(ladder: Ladder, form: Form, *, delta: float | None = None, num_starts: i
     if delta is None:
         delta = max(HOFFMANN_DELTA, _EFFICIENT * (noise_of(ladder, data.target) or 0.0))
     begin = starts(form, data.z, data.target[None], num_starts, seed)[0]
-    ends = [minimise(form, data.z, data.target, theta, delta) for theta in begin]
-    objectives = np.array([end.fun for end in ends])
-    best = ends[int(objectives.argmin())]
+    best, objectives = _best(form, data, begin, delta)
     agreed = int((objectives <= best.fun * (1 + _AGREE) + len(data.target) * _EXACT**2).sum())
     low, high = form.bounds(data.z)
     touching = (best.x - low <= _AT_BOUND * (high - low)) | (high - best.x <= _AT_BOUND * (high - low))
@@ -210,6 +215,21 @@ def fit(ladder: Ladder, form: Form, *, delta: float | None = None, num_starts: i
         data.target - form.curve(best.x[None], data.z)[0][0], float(best.fun), num_starts, agreed, converged,
         named, tuple(caution for caution, is_so in said.items() if is_so),
     )  # fmt: skip
+
+
+def _best(form: Form, data: Prepared, begin: Array, delta: float) -> tuple[optimize.OptimizeResult, Array]:
+    """SciPy's answer from the best ends of all starts [S, p], and the objective [S] that each start ended at.
+
+    `fits_batch` carries every start to its end, all at once and much faster than SciPy would one after the other (it
+    compares them in tests); SciPy then goes on from the best of them.
+    """
+    repeated = np.broadcast_to(data.target, (len(begin), len(data.target)))
+    ended = fit_batch(form, data.z, repeated, begin[:, None], delta=delta)
+    order = ended.objective.argsort(kind="stable")[:_NUM_POLISHED]
+    polished = [minimise(form, data.z, data.target, ended.theta[i], delta) for i in order]
+    objectives = ended.objective.copy()
+    objectives[order] = np.minimum(objectives[order], [one.fun for one in polished])
+    return min(polished, key=lambda one: one.fun), objectives
 
 
 def minimise(form: Form, z: Array, target: Array, theta: Array, delta: float) -> optimize.OptimizeResult:

@@ -17,7 +17,7 @@ from analysis.forms import Form
 MAX_STEPS = 300
 TOLERANCE = 1e-9
 """A step that lowers the objective by less than this share of it, twice in a row, ends a fit."""
-_CHUNK_VALUES = 1_500_000
+_CHUNK_VALUES = 100_000
 # Damping: far along the gradient at 1e8 no step is left to take; the factors are those of Levenberg-Marquardt practice.
 _FIRST_DAMPING, _LEAST_DAMPING, _MOST_DAMPING, _LESS, _MORE = 1e-2, 1e-9, 1e8, 0.3, 5.0
 
@@ -120,7 +120,7 @@ def _step(
     """Damped Gauss-Newton steps [S, p]; a parameter at a bound that the gradient pushes against stays there."""
     weights = 1 / np.maximum(np.abs(residuals) / delta, 1)
     weighted = slopes * weights[..., None]
-    gradient = (weighted * residuals[..., None]).sum(1)
+    gradient = np.matmul(residuals[:, None, :], weighted)[:, 0]
     curvature = np.matmul(weighted.transpose(0, 2, 1), slopes)
     held = ((theta <= bounds[0]) & (gradient > 0)) | ((theta >= bounds[1]) & (gradient < 0))
     gradient = np.where(held, 0.0, gradient)

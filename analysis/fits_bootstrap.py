@@ -20,13 +20,13 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
 
-from analysis.fits import Caution, Fit, minimise, starts
+from analysis.fits import Caution, Fit, minimise, one_thread, starts
 from analysis.fits_batch import fit_batch
 from analysis.form_curves import Array
 from analysis.ladders import Ladder
 from analysis.stats import LEVEL, Interval
 
-NUM_SAMPLES, NUM_STARTS = 1000, 8
+NUM_SAMPLES, NUM_STARTS, NUM_CHECKED = 1000, 8, 4
 _EXACT = 1e-12
 _WORSE = 1e-3
 """A refit is worse than SciPy's where its objective exceeds SciPy's by this share."""
@@ -117,13 +117,14 @@ def quantiles(values: Array, level: float = LEVEL) -> tuple[float, float]:
     return float(low), float(np.quantile(values, (1 + level) / 2, method="higher"))
 
 
+@one_thread
 def bootstrap(
     fit: Fit,
     *,
     num_samples: int = NUM_SAMPLES,
     num_starts: int = NUM_STARTS,
     seed: int = 0,
-    num_checked: int = 4,
+    num_checked: int = NUM_CHECKED,
 ) -> Draws:
     """Refit the form to samples of the ladder's own seeds.
 

@@ -29,9 +29,9 @@ __all__ = ["INTERVAL_TEXT", "MOST_FITTED_RUNS", "Law", "draw", "laws", "table"]
 INTERVAL_TEXT = "95 % t interval of the mean over seeds (the wider of seeds and body seeds where both vary)"
 FORM = POWER_FLOOR
 """Tried first; where its floor ends at zero, the form without one. Fixed before any data were seen."""
-NUM_SAMPLES, NUM_STARTS = 400, 2
-"""Of each bootstrap: those for which coverage was measured (benchmarks/fits.md). `study fit` takes 1,000 and 8."""
-MOST_FITTED_RUNS = 800
+BOOTSTRAP = {"num_samples": 400, "num_starts": 2, "num_checked": 1}
+"""Samples and starts for which coverage was measured (benchmarks/fits.md). `study fit` takes 1,000, 8 and 4."""
+MOST_FITTED_RUNS = 4000
 """Runs of the ladders that one report fits, a second or two for fifty; further ladders are drawn as points."""
 _NUM_CURVE = 48
 
@@ -78,7 +78,7 @@ def laws(series: Sequence[Series]) -> list[Law]:
         num_fitted += len(one.ladder.y) if isinstance(law, Estimate) or law.fit is not None else 0
         largest = None
         if isinstance(law, Estimate):
-            left = leave_largest_out(one.ladder, law.fit.form, num_samples=NUM_SAMPLES)
+            left = leave_largest_out(one.ladder, law.fit.form, **BOOTSTRAP)
             largest = left if isinstance(left, Extrapolation) else None
         found.append(Law(one, law, largest))
     return found
@@ -109,9 +109,9 @@ def rows(found: Sequence[Law]) -> pd.DataFrame:
 
 
 def _law(ladder: Ladder) -> Estimate | Refusal:
-    found = estimate(ladder, FORM, num_samples=NUM_SAMPLES, num_starts=NUM_STARTS)
+    found = estimate(ladder, FORM, **BOOTSTRAP)
     if isinstance(found, Refusal) and found.reason is Reason.AT_BOUND and FORM.simpler:
-        return estimate(ladder, form_named(FORM.simpler), num_samples=NUM_SAMPLES, num_starts=NUM_STARTS)
+        return estimate(ladder, form_named(FORM.simpler), **BOOTSTRAP)
     return found
 
 

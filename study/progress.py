@@ -64,6 +64,7 @@ class Board:
         total: things to do.
         uncounted: the first so many parts are work, but none of the things.
         members: ids of the runs of each part, by number; empty for none.
+        is_shared: the parts take from one store of things, so that only those that ended say how far the work is.
         console: where to write; by default stderr.
     """
 
@@ -75,10 +76,11 @@ class Board:
         total: int,
         uncounted: int = 0,
         members: Sequence[Sequence[str]] = (),
+        is_shared: bool = False,
         console: Console | None = None,
     ) -> None:
         self._what, self._work, self._total, self._uncounted = what, work, total, uncounted
-        self._members = members
+        self._members, self._is_shared = members, is_shared
         self._console = console or Console(stderr=True)
         self._parts: dict[int, Part] = {}
         self._told: set[str] = set()
@@ -131,8 +133,11 @@ class Board:
 
     def seconds_left(self) -> float | None:
         """Estimate from the work done so far; None while too little is."""
-        done = sum(self._work[number] * part.fraction for number, part in list(self._parts.items()))
-        share = done / sum(self._work)
+        parts = list(self._parts.items())
+        if self._is_shared:
+            share = sum(part.ended for _, part in parts) / self._total if self._total else 0.0
+        else:
+            share = sum(self._work[number] * part.fraction for number, part in parts) / sum(self._work)
         if share < _LEAST_DONE:
             return None
         return (time.monotonic() - self._started) * (1 - share) / share

@@ -105,7 +105,7 @@ def _evaluate(ledger: Ledger, plans: Sequence[Plan]) -> dict[str, str]:
         gpus=[0.0 if offer.device == "cpu" else 1.0 for _ in workers],
         # Each death costs proposals their first or second try; beyond that something else is wrong.
         max_failures=2 * left + len(workers),
-        board=Board("proposals", work=[1.0 for _ in workers], total=left),
+        board=Board("proposals", work=[1.0 for _ in workers], total=left, is_shared=True),
     )
     ray.kill(server)
     if died:

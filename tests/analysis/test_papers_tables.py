@@ -108,6 +108,26 @@ def test_steps_to_convergence_are_a_geometric_mean(at) -> None:
     assert cell["published"] == 500 and cell["bound"] == ""
 
 
+def test_an_epoch_with_cached_features_is_faster_by_the_ratio_of_seeds(synthetic, row_of, tmp_path) -> None:
+    rows, curves = [], []
+    for column, rates in (("speedup", (400.0, 800.0, 1600.0)), ("FPT", (50.0, 100.0, 25.0))):
+        for run, rate in zip(cell_of("T10", "ListOps", column).under("fixed"), rates, strict=True):
+            rows.append(row_of(run, accuracy=0.4))
+            points = synthetic.curve(rows[-1], [(25, 0.3), (50, 0.4)])
+            curves += [point | {"split": "train", "examples_per_second": rate} for point in points]
+    made = tables.table(
+        load.load(synthetic.write(tmp_path / "out", rows, curves)), "T10", scale="small", protocol="fixed"
+    )
+    cell = made.set_index(["row", "column"]).loc[("ListOps", "speedup")]
+    assert cell["estimate"] == pytest.approx((8 * 8 * 64) ** (1 / 3)) and cell["low"] < 8 < cell["high"]
+    alone = [row for row in rows if row["features"] == "cached"]
+    ids = {row["run_id"] for row in alone}
+    told = [point for point in curves if point["run_id"] in ids]
+    lacking = load.load(synthetic.write(tmp_path / "lacking", alone, told))
+    made = tables.table(lacking, "T10", scale="small", protocol="fixed")
+    assert pd.isna(made.set_index(["row", "column"]).loc[("ListOps", "speedup"), "estimate"])
+
+
 def test_a_sweep_is_selected_on_validation_and_not_where_runs_diverged(at) -> None:
     cell = at("C1", "Frozen Random", "ListOps")
     assert cell["lr"] == 1e-3 and cell["estimate"] == pytest.approx(41)

@@ -32,6 +32,16 @@ def test_the_remaining_time_follows_the_work_not_the_number_of_parts(clock):
         assert board.seconds_left() == pytest.approx(60)
 
 
+def test_where_the_parts_share_the_work_what_ended_says_how_long_it_takes(clock):
+    board = Board("proposals", work=[1.0] * 10, total=80, is_shared=True, console=Console(file=io.StringIO()))
+    with board.shown():
+        clock[0] += 60
+        # Two of ten workers do all of it; each tells how far the whole is.
+        for number, ended in enumerate((8, 12)):
+            board.update(number, Part(ended=ended, failed=0, fraction=0.25, error=""))
+        assert board.seconds_left() == pytest.approx(180)
+
+
 def test_plain_lines_come_now_and_then_and_once_at_the_end(clock):
     text = io.StringIO()
     board = _board(text)
