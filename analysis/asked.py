@@ -24,12 +24,14 @@ class Asked:
     Attributes:
         missing: runs without a row: run_id and the columns of a run's specification.
         tuned: ids of the runs whose settings a search found, those excepted that some launch asked for as specified.
+        both: those excepted: what a search found best was what the grid has.
         grids: ids of the runs of each grid, by its name.
         problems: one line for each manifest that cannot be read, or that another version of the program wrote.
     """
 
     missing: pd.DataFrame
     tuned: frozenset[str]
+    both: frozenset[str]
     grids: Mapping[str, frozenset[str]]
     problems: tuple[str, ...]
 
@@ -67,7 +69,7 @@ def read(storage: Storage, have: set[str]) -> Asked:
         problems.append("no manifest: which runs were asked for, and so which are missing, is not known")
     missing = pa.Table.from_pylist(list(rows.values()), schema=_SCHEMA).to_pandas()
     named = {name: frozenset(ids) for name, ids in grids.items()}
-    return Asked(missing, frozenset(tuned - as_specified), named, tuple(problems))
+    return Asked(missing, frozenset(tuned - as_specified), frozenset(tuned & as_specified), named, tuple(problems))
 
 
 def _without(run: dict, name: str) -> dict:

@@ -53,7 +53,7 @@ def test_accuracy(data: Tables) -> Part:
         )
 
     part = _section(data, "accuracy", "Accuracy by task, initialisation and train set", picture, numbers)
-    rest = [name for name in settings.ranked(data.frames.runs) if name not in data.settings]
+    rest = [name for name in settings.ranked(data.frames.compared.runs) if name not in data.settings]
     if not rest:
         return part
     file = "accuracy-all.csv"
@@ -149,7 +149,7 @@ def _section(
 
 def _listing(data: Tables, names: list[str]) -> str:
     """A table of settings with how much there is of each."""
-    grouped = data.frames.runs.groupby("setting")
+    grouped = data.frames.compared.runs.groupby("setting")
     num = grouped.agg(runs=("run_id", "size"), tasks=("task", "nunique"), inits=("init", "nunique"))
     train_sets = grouped["train_set"].nunique()
     rows = [[name, *num.loc[name, ["tasks", "inits"]], train_sets[name], num.at[name, "runs"]] for name in names]

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
+import numpy as np
 import pandas as pd
 
 from analysis import asked, settings
@@ -37,6 +38,8 @@ class Frames:
         problems: one line for each part of the ledger that could not be read and is left out.
         attention: one row per token that is read and state, of those runs whose task has a probe; lists are arrays.
         grids: ids of the runs that were asked for, by the grid's name.
+        again: rows of runs, under "tuned", that were asked for as specified and tuned, where a search found the grid's
+            own settings best; missing_again: the same of missing. See `compared`.
     """
 
     source: str
@@ -46,6 +49,20 @@ class Frames:
     problems: tuple[str, ...] = ()
     attention: pd.DataFrame = field(default_factory=lambda: ledger_schema.ATTENTION.empty_table().to_pandas())
     grids: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    again: pd.DataFrame | None = None
+    missing_again: pd.DataFrame | None = None
+
+    @cached_property
+    def compared(self) -> Frames:
+        """What is compared by tuning or setting: a run that is both as specified and tuned stands under both.
+
+        Counts and costs are those of the ledger itself, where every run stands once.
+        """
+        runs, missing = (
+            own if more is None or more.empty else pd.concat([own, more], ignore_index=True)
+            for own, more in ((self.runs, self.again), (self.missing, self.missing_again))
+        )
+        return replace(self, runs=runs, missing=missing, again=None, missing_again=None)
 
     @cached_property
     def counts(self) -> dict[str, int]:
@@ -79,13 +96,24 @@ def load(uri: str) -> Frames:
         raise UserError(f"{uri}: the ledger has no readable run{why}; run a grid with --out {uri} first")
     frame = runs.to_pandas()
     launches = asked.read(ledger.open_existing(uri).storage, set(frame["run_id"]))
-    missing, tuned = launches.missing, launches.tuned
-    for part in (frame, missing):
-        part["tuning"] = part["run_id"].isin(tuned).map({True: settings.TUNED, False: settings.AS_SPECIFIED})
-    both = settings.settings(pd.concat([frame[missing.columns], missing], ignore_index=True))
-    frame["setting"], missing["setting"] = both[: len(frame)], both[len(frame) :].to_numpy()
+    runs, again = _tunings(frame, launches)
+    missing, missing_again = _tunings(launches.missing, launches)
+    parts = [runs, missing, again, missing_again]
+    names = settings.settings(pd.concat([part[missing.columns] for part in parts], ignore_index=True)).to_numpy()
+    ends = np.cumsum([len(part) for part in parts])
+    for part, own in zip(parts, np.split(names, ends[:-1]), strict=True):
+        part["setting"] = own
     problems = (*problems, *launches.problems)
-    return Frames(uri, frame, curves.to_pandas(), missing, problems, attention.to_pandas(), launches.grids)
+    return Frames(
+        uri, runs, curves.to_pandas(), missing, problems, attention.to_pandas(), launches.grids, again, missing_again
+    )
+
+
+def _tunings(runs: pd.DataFrame, launches: asked.Asked) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The runs with `tuning`, and again those that are tuned as well as specified."""
+    is_tuned, is_both = (runs["run_id"].isin(ids) for ids in (launches.tuned, launches.both))
+    told = is_tuned.map({True: settings.TUNED, False: settings.AS_SPECIFIED})
+    return runs.assign(tuning=told), runs[is_both].assign(tuning=settings.TUNED)
 
 
 def order(column: str, names: Iterable[str]) -> list[str]:

@@ -44,18 +44,19 @@ class Tables:
     @cached_property
     def tags(self) -> dict[str, page.Tags]:
         """What the runs of each drawn setting are about."""
-        runs = self.frames.runs
+        runs = self.frames.compared.runs
         return {name: scope.tags_of(runs[runs["setting"] == name]) for name in self.settings}
 
 
 def tables(frames: load.Frames, *, command: str) -> Tables:
     """Estimate everything the report shows."""
-    runs = frames.runs[frames.runs["setting"].isin(drawn_settings(frames))]
+    compared = frames.compared
+    runs = compared.runs[compared.runs["setting"].isin(drawn_settings(frames))]
     return Tables(
         frames,
-        cells=accuracy.table(frames),
-        comparisons=comparisons.table(frames),
-        curves=curves.table(replace(frames, runs=runs)),
+        cells=accuracy.table(compared),
+        comparisons=comparisons.table(compared),
+        curves=curves.table(replace(compared, runs=runs)),
         bodies=body_cards.read(frames),
         command=command,
     )
@@ -63,7 +64,7 @@ def tables(frames: load.Frames, *, command: str) -> Tables:
 
 def drawn_settings(frames: load.Frames) -> list[str]:
     """The settings most worth drawing, see `settings.ranked`."""
-    return settings.ranked(frames.runs)[:MOST_SETTINGS]
+    return settings.ranked(frames.compared.runs)[:MOST_SETTINGS]
 
 
 @dataclass(frozen=True)
@@ -119,7 +120,7 @@ def by_setting(data: Tables, content: Callable[[str], str]) -> str:
         elif setting:
             own = page.heading(setting) + own
         body += page.tagged(own, **data.tags[setting])
-    hidden = len(data.frames.settings) - len(data.settings)
+    hidden = len(data.frames.compared.settings) - len(data.settings)
     if hidden:
         rule = "drawn are those with something to compare and the most runs"
         body += page.paragraph(f"{summary.count(hidden, 'further setting')} not drawn here; {rule}.", kind="notice")

@@ -27,11 +27,16 @@ _OWN = ("language", "bit-memory", "vision")
 
 def how_soon(data: Tables) -> Part | None:
     """How soon runs converge and whether they overfit; None where nothing can be told."""
-    runs = data.frames.runs[data.frames.runs["setting"].isin(data.settings)]
-    times = speed.convergence(runs, data.frames.curves).merge(runs[["run_id", "setting"]], on="run_id")
+    compared = data.frames.compared.runs
+    runs = compared[compared["setting"].isin(data.settings)]
+    parts = [part for _, part in runs.groupby("tuning", sort=False)]  # a run stands at most once in each
+    curves = data.frames.curves
+    arrived = [speed.convergence(part, curves).merge(part[["run_id", "setting"]], on="run_id") for part in parts]
+    times = pd.concat(arrived, ignore_index=True)
     clocks = {clock: _in_order(speed.by_variant(times, clock, by=_CELL)) for clock in speed.CLOCKS}
-    ratios, fits = _in_order(_speed_ups(runs, data.frames.curves)), _in_order(gaps.gaps(runs, by=_CELL))
-    cached = epochs.cached_speed_ups(data.frames.runs, data.frames.curves)
+    speed_ups_of = pd.concat([_speed_ups(part, curves) for part in parts], ignore_index=True)
+    ratios, fits = _in_order(speed_ups_of), _in_order(gaps.gaps(runs, by=_CELL))
+    cached = epochs.cached_speed_ups(data.frames.runs, curves)
     counts = trained_parameters.counts(data.frames.runs)
     if all(table.empty for table in (clocks["step"], fits, cached)):
         return None

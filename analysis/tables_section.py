@@ -66,7 +66,7 @@ def papers_tables(data: Tables) -> Part | None:
 
 def tunings(frames: load.Frames) -> list[str]:
     """How the runs of a ledger were tuned, as specified first."""
-    is_tuned = any((part["tuning"] == TUNED).any() for part in (frames.runs, frames.missing))
+    is_tuned = any((part["tuning"] == TUNED).any() for part in (frames.compared.runs, frames.compared.missing))
     return [AS_SPECIFIED, *([TUNED] if is_tuned else [])]
 
 

@@ -93,6 +93,7 @@ def contexts(frames: load.Frames, attention: pd.DataFrame | None = None) -> list
         frames: the ledger.
         attention: of all runs.
     """
+    frames = frames.compared
     runs = _prepared(frames.runs)
     has_failed = runs["status"] == "failed"
     missing = pd.concat([_scoped(frames.missing), runs[has_failed]], ignore_index=True)

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from analysis import (
+    claims,
     rates_section,
     search_budget,
     search_frames,
@@ -26,6 +27,7 @@ from study.ledger import Ledger
 from study.provenance import manifest
 from study.spec import RunSpec
 
+FIELDS = dataclasses.fields(RunSpec)
 RATES = (1e-4, 1e-3, 1e-2, 1e-1)
 # Accuracy by learning rate: the first variant is ahead on the lower two.
 LANGUAGE, RANDOM = (0.9, 0.8, 0.6, 0.5), (0.6, 0.7, 0.8, 0.5)
@@ -126,6 +128,44 @@ def test_a_run_that_was_also_asked_for_as_specified_is_not_tuned(synthetic, tmp_
     for runs, ids in (([run], [run.run_id]), ([run, other], [])):
         ledger.storage.commit(*manifest(runs, grid_name="", command="", tuned=ids))
     assert load(str(tmp_path / "out")).runs["tuning"].tolist() == [settings.AS_SPECIFIED]
+
+
+def test_where_a_search_found_the_grids_own_setting_its_runs_stand_under_both(synthetic, tmp_path):
+    ledger = Ledger(str(tmp_path / "out"))
+    ledger.prepare()
+    common = {"task": "bit-xor", "size": "nano", "num_steps": 800, "eval_every_steps": 100}
+    made = {
+        name: [RunSpec(**common, seed=seed, **fields) for seed in range(3)]
+        for name, fields in {
+            "language": {"lr": 1e-3},
+            "tuned language": {"lr": 1e-2},
+            "random": {"lr": 1e-3, "init": "random"},  # the best that was found for it, too
+        }.items()
+    }
+    accuracy = {"language": 0.6, "tuned language": 0.95, "random": 0.8}
+    rows = [
+        synthetic.run(accuracy=accuracy[name] + 0.001 * run.seed, **{f.name: getattr(run, f.name) for f in FIELDS})
+        for name, runs in made.items()
+        for run in runs
+    ]
+    ledger.append(rows, [], "p")
+    best = [*made["tuned language"], *made["random"]]
+    launches = (([*made["language"], *made["random"]], []), (best, [run.run_id for run in best]))
+    for runs, ids in launches:
+        ledger.storage.commit(*manifest(runs, grid_name="mine", command="", tuned=ids))
+    frames = load(ledger.uri)
+    assert frames.counts["done"] == len(frames.runs) == 9
+    assert frames.compared.runs.groupby(["tuning", "init"]).size().to_dict() == {
+        (tuning, init): 3 for tuning in (settings.AS_SPECIFIED, settings.TUNED) for init in ("language", "random")
+    }
+    chosen = {"language-beats-random": claims.REGISTRY["language-beats-random"]}
+    effects = {one.context.tuning: one.lines[0].estimate for one in claims.evaluate(frames, claims=chosen)}
+    assert effects == pytest.approx({settings.AS_SPECIFIED: -0.2, settings.TUNED: 0.15})
+    data = sections.tables(frames, command="c")
+    assert data.cells.groupby("setting").size().to_dict() == {settings.AS_SPECIFIED: 2, settings.TUNED: 2}
+    assert data.comparisons.set_index("setting")["difference"].to_dict() == pytest.approx(
+        {settings.AS_SPECIFIED: -0.2, settings.TUNED: 0.15}
+    )
 
 
 def test_a_sweep_is_found_in_runs_and_in_searches_over_a_grid(sweeps):
