@@ -66,37 +66,70 @@ def isoflop(ladder: Ladder, *, num_samples: int = 1000, seed: int = 0) -> IsoFlo
     refusal = _few(ladder, budgets, groups)
     if refusal is not None:
         return refusal
-    deviations, freedom = resample(ladder, ladder.y, num_samples, np.random.default_rng(seed))
-    means = ladder.means(np.concatenate([ladder.y[None], ladder.means(ladder.y)[ladder.rung] + deviations]))
-    centres = np.array([np.log(ladder.x[group, 1]).mean() for group in groups])
-    pairs = zip(groups, centres, strict=True)
-    curves = np.stack([_parabola(np.log(ladder.x[group, 1]) - centre, means[:, group]) for group, centre in pairs], 1)
-    bend = curves[..., 2]
-    vertex = np.where(bend > 0, -curves[..., 1] / (2 * np.where(bend > 0, bend, 1.0)), np.nan) + centres
+    rng = np.random.default_rng(seed)
+    drawn = _drawn(ladder, num_samples, rng)
+    fitted = [_vertices(ladder, group, drawn.means[:, group]) for group in groups]
+    curves, vertex = (np.stack(parts, axis=1) for parts in zip(*fitted, strict=True))
     refusal = _outside(ladder, budgets, groups, vertex)
     if refusal is not None:
         return refusal
     x = np.log(budgets) - np.log(budgets).mean()
     exponents = vertex @ x / (x @ x)
-    method = f"percentiles of {num_samples} bootstrap fits over seeds within rungs, t-corrected with {freedom:.1f} "
-    method += f"degrees of freedom, seed {seed}"
-
-    def interval(of: str, values: Array) -> Interval:
-        low, high = quantiles(values[1:])
-        return Interval(of=of, estimate=float(values[0]), low=low, high=high, method=method,
-                        num_samples=int(ladder.num_units.min()))  # fmt: skip
-
+    # One budget has fewer runs than all of them, so its spread is known less well: its interval has its own freedom.
+    alone = [_drawn(_only(ladder, group), num_samples, rng) for group in groups]
+    sizes = [
+        _interval(f"best size at {budget:g} FLOP", np.exp(_vertices(ladder, group, own.means)[1]), own)
+        for budget, group, own in zip(budgets, groups, alone, strict=True)
+    ]
+    centres = np.array([np.log(ladder.x[group, 1]).mean() for group in groups])
+    bend = curves[..., 2]
     best_y = curves[0, :, 0] - curves[0, :, 1] ** 2 / (4 * bend[0])
     return IsoFlop(
         budgets=budgets,
         best_size=np.exp(vertex[0]),
         best_y=best_y,
-        size_intervals=tuple(interval(f"best size at {c:g} FLOP", np.exp(vertex[:, k])) for k, c in enumerate(budgets)),
-        exponent=interval("a in N = G C^a", exponents),
+        size_intervals=tuple(sizes),
+        exponent=_interval("a in N = G C^a", exponents, drawn),
         coefficient=float(np.exp(vertex[0].mean() - exponents[0] * np.log(budgets).mean())),
         centres=centres,
         coefficients=curves[0],
     )
+
+
+@dataclass(frozen=True, eq=False)
+class _Drawn:
+    """Means [1 + B, R] of the rungs, as measured and as they might have been; freedom of their spread; fewest seeds."""
+
+    means: Array
+    freedom: float
+    num_seeds: int
+
+
+def _drawn(ladder: Ladder, num_samples: int, rng: np.random.Generator) -> _Drawn:
+    deviations, freedom = resample(ladder, ladder.y, num_samples, rng)
+    drawn = ladder.means(ladder.y)[ladder.rung] + deviations
+    return _Drawn(ladder.means(np.concatenate([ladder.y[None], drawn])), freedom, int(ladder.num_units.min()))
+
+
+def _interval(of: str, values: Array, drawn: _Drawn) -> Interval:
+    """Percentiles of values [1 + B], of which the first is the estimate; samples without a minimum have none."""
+    known = values[1:][~np.isnan(values[1:])]
+    low, high = quantiles(known)
+    method = f"percentiles of {len(known)} bootstrap fits over seeds within rungs, t-corrected with "
+    method += f"{drawn.freedom:.1f} degrees of freedom"
+    return Interval(of=of, estimate=float(values[0]), low=low, high=high, method=method, num_samples=drawn.num_seeds)
+
+
+def _only(ladder: Ladder, group: np.ndarray) -> Ladder:
+    return ladder.without(np.setdiff1d(np.arange(ladder.num_rungs), group).tolist())
+
+
+def _vertices(ladder: Ladder, group: np.ndarray, means: Array) -> tuple[Array, Array]:
+    """Parabolas [S, 3] through the means [S, m] of a budget's rungs, and log N at their minima, NaN without one."""
+    sizes = np.log(ladder.x[group, 1])
+    curves = _parabola(sizes - sizes.mean(), means)
+    bend = curves[:, 2]
+    return curves, np.where(bend > 0, -curves[:, 1] / (2 * np.where(bend > 0, bend, 1.0)), np.nan) + sizes.mean()
 
 
 def _parabola(x: Array, y: Array) -> Array:

@@ -156,6 +156,16 @@ def test_parabolas_find_the_best_size_of_each_budget():
     assert found.coefficients[0] == pytest.approx(by_hand, rel=1e-6)
 
 
+def test_a_budgets_interval_has_the_freedom_of_its_own_runs():
+    found = isoflop(budgets(), num_samples=300)
+
+    def freedom(interval):
+        return float(interval.method.split("corrected with ")[1].split(" ")[0])
+
+    # Five sizes with three seeds each have ten degrees of freedom at most, four budgets of them forty.
+    assert all(freedom(one) <= 10 for one in found.size_intervals) and 10 < freedom(found.exponent) <= 40
+
+
 def test_parabolas_that_show_no_minimum_are_refused():
     assert isoflop(budgets(shift=40.0)).reason is Reason.AT_BOUND
     assert "the best size is not between" in isoflop(budgets(shift=40.0)).sentence
