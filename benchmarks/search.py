@@ -27,7 +27,7 @@ from pathlib import Path
 
 import search_objective
 import torch
-from search_objective import Synthetic, drive, found_by, plain_regret, synthetic_plans, xor_run
+from search_objective import Synthetic, drive, found_by, frozen_random, plain_regret, synthetic_plans
 
 from study.ledger import Ledger
 from study.measurements import Evaluated
@@ -40,9 +40,15 @@ from study.search_server import SearchServer
 from study.search_space import own_values
 from study.search_targets import searched_runs
 from study.search_training import SearchTraining
+from study.spec import RunSpec
 from study.storage import open_storage
 
-NUM_STUDIES, NUM_SAMPLES = 20, 48
+NUM_STUDIES, NUM_SAMPLES, NUM_RATES = 20, 48, 27
+SWEPT = {
+    "bit-memory, 1e-6 to 1": (frozen_random("bit-memory"), (-6, 0)),
+    "bit-xor, 1e-4 to 0.1": (frozen_random("bit-xor"), (-4, -1)),
+}
+"""Exponents of the learning rates: of Bit Memory most are bad; Bit XOR long looks as if nothing were learned."""
 MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None
 """Journals that no disk has to confirm."""
 
@@ -101,7 +107,7 @@ def widths() -> list[str]:
 def packed() -> list[str]:
     """Eight runs of nano Bit XOR, four proposals with two seeds, as one pack and one by one; nothing is stopped."""
     torch.set_num_threads(1)
-    run = dataclasses.replace(xor_run(), num_steps=150)
+    run = dataclasses.replace(frozen_random("bit-xor"), num_steps=150)
     values = [{**own_values(run), "lr": lr} for lr in (1e-3, 2e-3, 4e-3, 8e-3)]
     runs = [each for one in values for each in searched_runs(run, one, 2)]
     seconds: dict[str, list[float]] = {"packed": [], "one by one": []}
@@ -131,27 +137,38 @@ def _training(pack) -> SearchTraining:
 
 
 def halving() -> list[str]:
-    """Random learning rates of frozen nano Bit XOR, all trained to the end: who would have been stopped?"""
+    """Random learning rates, all trained to the end: which would have been stopped, and would the winner?"""
     torch.set_num_threads(1)
-    run, rng = xor_run(), random.Random(0)
-    rates = [10 ** rng.uniform(-4, -1) for _ in range(27)]
-    (plan,) = plans(Request("bit-xor", None, 27), [run])
+    rows = [_halved(words, run, exponents) for words, (run, exponents) in SWEPT.items()]
+    head = (
+        f"Stopping early on {NUM_RATES} random learning rates of a frozen random nano: validation accuracy, two seeds"
+    )
+    columns = ["task, learning rates", "in the lower half of the range", "steps saved", "best of all"]
+    return _table(head, [*columns, "best when stopped early", "learning curves of the two"], rows)
+
+
+def _halved(words: str, run: RunSpec, exponents: tuple[float, float]) -> list[str]:
+    rng = random.Random(0)
+    rates = [10 ** rng.uniform(*exponents) for _ in range(NUM_RATES)]
+    (plan,) = plans(Request(run.task, None, NUM_RATES), [run])
     curves = [_curve(run, lr, plan.rung_steps) for lr in rates]
     rungs, steps, last = Rungs(plan.rung_steps), 0, plan.rung_steps[-1]
     ended = set()
-    for start in range(0, 27, 4):
-        alive, reached = set(range(start, min(27, start + 4))), 0
+    for start in range(0, NUM_RATES, 4):
+        alive, reached = set(range(start, min(NUM_RATES, start + 4))), 0
         for step in plan.rung_steps:
             steps += len(alive) * (step - reached)
             ended |= alive if step == last else set()
             alive, reached = rungs.enter(step, {number: curves[number][step] for number in alive}), step
-    winner = max(range(27), key=lambda number: curves[number][last])
+    winner = max(range(NUM_RATES), key=lambda number: curves[number][last])
     chosen = max(ended, key=lambda number: curves[number][last])
     told = [f"{rates[number]:.2g} ({curves[number][last]:.1%})" for number in (winner, chosen)]
-    head = "Stopping early on 27 random learning rates of frozen nano Bit XOR: validation accuracy, two seeds"
-    return _table(
-        head, ["steps saved", "best of all", "best when stopped early"], [[f"{1 - steps / 27 / last:.0%}", *told]]
+    paths = "; ".join(
+        " ".join(f"{curves[number][step]:.0%}" for step in plan.rung_steps) for number in (winner, chosen)
     )
+    ends = [curve[last] for curve in curves]
+    num_bad = sum(reached < (min(ends) + max(ends)) / 2 for reached in ends)
+    return [words, f"{num_bad} of {NUM_RATES}", f"{1 - steps / NUM_RATES / last:.0%}", *told, paths]
 
 
 def _curve(run, lr: float, rungs) -> dict[int, float]:

@@ -52,15 +52,17 @@ class Synthetic:
         self.runs = [run for run in self.runs if run.run_id not in run_ids]
 
 
-def xor_run() -> RunSpec:
-    """The first run of frozen random nano on Bit XOR."""
+def frozen_random(task: str) -> RunSpec:
+    """The first run of a frozen random nano in the grid of searches."""
     runs = load_grid("tuning")
-    return next(run for run in runs if (run.task, run.init, run.train_set, run.seed) == ("bit-xor", "random", "fpt", 0))
+    return next(run for run in runs if (run.task, run.init, run.train_set, run.seed) == (task, "random", "fpt", 0))
 
 
 def synthetic_plans(count: int, num_samples: int) -> list[Plan]:
     """Searches that differ in the seed of their sampler only, by way of an argument that changes nothing."""
-    base = dataclasses.replace(xor_run(), num_steps=1000, eval_every_steps=1)  # so that a warm-up's share is exact
+    base = dataclasses.replace(
+        frozen_random("bit-xor"), num_steps=1000, eval_every_steps=1
+    )  # so that a warm-up's share is exact
     sizes = ({"num_valid_examples": 32, "num_test_examples": 16 + number} for number in range(count))
     runs = [dataclasses.replace(base, task_args=args) for args in sizes]
     return [plan for run in runs for plan in plans(Request("bit-xor", None, num_samples, num_seeds=1), [run])]

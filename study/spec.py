@@ -12,7 +12,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
 from models import CHECKPOINT_PREFIX, Group, Part
@@ -94,7 +94,10 @@ def _typed(values: Mapping[str, Any]) -> dict[str, tuple[type, Any]]:
 
 def canonical_json(value: object) -> str:
     """JSON with sorted keys, no blanks and floats by `repr`: equal values give equal bytes on every machine."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=True)
+    return _ENCODER.encode(value)
+
+
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=True)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,12 +161,11 @@ class RunSpec:
             **{name: checks.whole(name, getattr(self, name), *bounds) for name, bounds in checks.WHOLE.items()},
             **{name: checks.real(name, getattr(self, name), *bounds) for name, bounds in checks.REAL.items()},
         }
-        for name, value in normal.items():
-            object.__setattr__(self, name, value)
-        init, size = checks.names(self.task, self.body, self.size, self.init, self.body_seed)
-        object.__setattr__(self, "init", init)
-        object.__setattr__(self, "size", size)
-        object.__setattr__(self, "train_set", checks.train_set(self.train_set, self.body))
+        # Written at once: a frozen dataclass sets field by field, a tenth of the time of a grid of ten thousand runs.
+        own = self.__dict__
+        own.update(normal)
+        own["init"], own["size"] = checks.names(self.task, self.body, self.size, self.init, self.body_seed)
+        own["train_set"] = checks.train_set(self.train_set, self.body)
         checks.steps(self.num_steps, self.eval_every_steps, self.warmup_steps)
         if self.features is Features.CACHED and self.groups != (Group.OUTPUT,):
             raise UserError(
@@ -223,8 +225,13 @@ class RunSpec:
         return {**self._values(), "task_args": TaskArgs(self.task_args).to_json(), "train_set": self.train_set_name}
 
     def _values(self) -> dict[str, Any]:
-        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        values = {name: getattr(self, name) for name in _names()}
         return {name: str(value) if isinstance(value, StrEnum) else value for name, value in values.items()}
+
+
+@cache
+def _names() -> tuple[str, ...]:
+    return tuple(field.name for field in dataclasses.fields(RunSpec))
 
 
 def _refuse_constant(name: str) -> float:
