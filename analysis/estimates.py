@@ -68,10 +68,13 @@ def estimate(
     if refusal is not None:
         return refusal
     found = fit(ladder, form, delta=delta, seed=seed)
+    refusal = refusals.of_fit(found)
+    if refusal is not None:
+        return refusal  # before the bootstrap, which takes ten times as long
     if form.scale is Scale.LOG and refusals.at_chance(ladder).any():
         found = replace(found, cautions=(*found.cautions, Caution.SOME_AT_CHANCE))
     draws = bootstrap(found, num_samples=num_samples, num_starts=num_starts, seed=seed, num_checked=num_checked)
-    refusal = refusals.after(draws)
+    refusal = refusals.of_draws(draws)
     if refusal is not None:
         return refusal
     return Estimate(draws, {p.name: draws.interval(p.name) for p in form.parameters})

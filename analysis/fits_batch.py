@@ -61,30 +61,58 @@ def fit_batch(form: Form, z: Array, targets: Array, starts: Array, *, delta: flo
     return Batch(*(np.concatenate(part) for part in zip(*parts, strict=True)))
 
 
+@dataclass(frozen=True)
+class _Rungs:
+    """Runs with equal z lie on one rung: formula and slopes are wanted once for each, not for each run.
+
+    Attributes:
+        z: [R, d] of the rungs.
+        first: [R] place of each rung's first run, the runs being in the order of their rungs.
+        of_run: [n] the rung of each run.
+    """
+
+    z: Array
+    first: np.ndarray
+    of_run: np.ndarray
+
+    @classmethod
+    def of(cls, z: Array) -> tuple[_Rungs, np.ndarray]:
+        """The rungs of z [n, d], and the order of runs that they need [n]."""
+        distinct, rung = np.unique(z, axis=0, return_inverse=True)
+        rung = rung.reshape(-1)
+        order = np.argsort(rung, kind="stable")
+        return cls(distinct, np.searchsorted(rung[order], np.arange(len(distinct))), rung[order]), order
+
+    def sums(self, values: Array) -> Array:
+        """[S, R] sums over the runs of each rung of values [S, n]."""
+        return np.add.reduceat(values, self.first, axis=1)
+
+
 def _chunk(form: Form, z: Array, targets: Array, starts: Array, delta: float) -> tuple[Array, Array, np.ndarray]:
     num, k, p = starts.shape
     low, high = form.bounds(z)
     theta = np.clip(starts.reshape(-1, p), low, high)
-    ended = _descend(form, z, np.repeat(targets, k, axis=0), theta, (low, high), delta)
+    rungs, order = _Rungs.of(z)
+    ended = _descend(form, rungs, np.repeat(targets[:, order], k, axis=0), theta, (low, high), delta)
     objective = ended[1].reshape(num, k)
     best = np.arange(num), objective.argmin(1)
     return ended[0].reshape(num, k, p)[best], objective[best], ended[2].reshape(num, k)[best]
 
 
 def _descend(
-    form: Form, z: Array, targets: Array, theta: Array, bounds: tuple[Array, Array], delta: float
+    form: Form, rungs: _Rungs, targets: Array, theta: Array, bounds: tuple[Array, Array], delta: float
 ) -> tuple[Array, Array, np.ndarray]:
     """One start per row -> theta, objective and whether it ended by itself. Rows that ended leave the batch."""
     final, final_objective, done = theta.copy(), np.full(len(theta), np.inf), np.zeros(len(theta), dtype=bool)
     rows, still = np.arange(len(theta)), np.zeros(len(theta), dtype=int)
     damping = np.full(len(theta), _FIRST_DAMPING)
-    value, slopes = form.curve(theta, z)
-    residuals = value - targets
+    value, slopes = form.curve(theta, rungs.z)
+    residuals = value[:, rungs.of_run] - targets
     objective = huber(residuals, delta)[0]
     for _ in range(MAX_STEPS):
-        proposal = np.clip(theta + _step(theta, residuals, slopes, damping, bounds, delta), *bounds)
-        value, new_slopes = form.curve(proposal, z)
-        new_residuals = value - targets
+        proposal = np.clip(theta + _step(theta, rungs, residuals, slopes, damping, bounds, delta), *bounds)
+        value, new_slopes = form.curve(proposal, rungs.z)
+        new_residuals = value[:, rungs.of_run] - targets
         new_objective = huber(new_residuals, delta)[0]
         better = new_objective <= objective
         is_small = better & (objective - new_objective <= TOLERANCE * objective)
@@ -115,12 +143,28 @@ def _of(mask: np.ndarray, *arrays: np.ndarray) -> list[np.ndarray]:
 
 
 def _step(
-    theta: Array, residuals: Array, slopes: Array, damping: Array, bounds: tuple[Array, Array], delta: float
+    theta: Array,
+    rungs: _Rungs,
+    residuals: Array,
+    slopes: Array,
+    damping: Array,
+    bounds: tuple[Array, Array],
+    delta: float,
 ) -> Array:
-    """Damped Gauss-Newton steps [S, p]; a parameter at a bound that the gradient pushes against stays there."""
+    """Damped Gauss-Newton steps [S, p]; a parameter at a bound that the gradient pushes against stays there.
+
+    Args:
+        theta: [S, p].
+        rungs: of the runs.
+        residuals: [S, n] of the runs.
+        slopes: [S, R, p] of the rungs.
+        damping: [S].
+        bounds: of theta.
+        delta: see `fit_batch`.
+    """
     weights = 1 / np.maximum(np.abs(residuals) / delta, 1)
-    weighted = slopes * weights[..., None]
-    gradient = np.matmul(residuals[:, None, :], weighted)[:, 0]
+    gradient = np.matmul(rungs.sums(residuals * weights)[:, None, :], slopes)[:, 0]
+    weighted = slopes * rungs.sums(weights)[..., None]
     curvature = np.matmul(weighted.transpose(0, 2, 1), slopes)
     held = ((theta <= bounds[0]) & (gradient > 0)) | ((theta >= bounds[1]) & (gradient < 0))
     gradient = np.where(held, 0.0, gradient)

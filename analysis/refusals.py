@@ -58,17 +58,23 @@ def before(ladder: Ladder, form: Form) -> Refusal | None:
     return next((refusal for check in checks if (refusal := check(ladder, form))), None)
 
 
-def after(draws: Draws) -> Refusal | None:
-    """Why the fit that was found is not to be believed; None where it may."""
-    fit = draws.fit
-    lost = 1 - len(draws.theta) / draws.num_samples
-    if not fit.is_converged or lost > MAX_LOST:
-        what = f"{lost:.0%} of the bootstrap fits" if fit.is_converged else f"the best of {fit.num_starts} starts"
-        return _refuse(Reason.NO_CONVERGENCE, f"{what} did not converge; more sizes or a simpler form would help", fit)
+def of_fit(fit: Fit) -> Refusal | None:
+    """Why the fit itself is not to be believed, whatever its intervals; None where it may."""
+    if not fit.is_converged:
+        return _unconverged(f"the best of {fit.num_starts} starts", fit)
     if fit.at_bound:
         simpler = f"try the form {fit.form.simpler}" if fit.form.simpler else "the runs do not determine it"
         values = ", ".join(f"{name} = {fit.parameters[name]:.3g}" for name in fit.at_bound)
         return _refuse(Reason.AT_BOUND, f"{values} is the end of what is allowed; {simpler}", fit)
+    return None
+
+
+def of_draws(draws: Draws) -> Refusal | None:
+    """Why the intervals of a fit are not to be believed; None where they may."""
+    fit = draws.fit
+    lost = 1 - len(draws.theta) / draws.num_samples
+    if lost > MAX_LOST:
+        return _unconverged(f"{lost:.0%} of the bootstrap fits", fit)
     for parameter in fit.form.parameters:
         interval = draws.interval(parameter.name)
         assert interval.low is not None
@@ -80,6 +86,10 @@ def after(draws: Draws) -> Refusal | None:
                 Reason.TOO_WIDE, f"{parameter.name} lies anywhere from {span}, wider than a decade; {help_}", fit
             )
     return None
+
+
+def _unconverged(what: str, fit: Fit) -> Refusal:
+    return _refuse(Reason.NO_CONVERGENCE, f"{what} did not converge; more sizes or a simpler form would help", fit)
 
 
 def _refuse(reason: Reason, sentence: str, fit: Fit) -> Refusal:

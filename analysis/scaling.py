@@ -31,7 +31,7 @@ FORM = POWER_FLOOR
 """Tried first; where its floor ends at zero, the form without one. Fixed before any data were seen."""
 BOOTSTRAP = {"num_samples": 400, "num_starts": 2, "num_checked": 1}
 """Samples and starts for which coverage was measured (benchmarks/fits.md). `study fit` takes 1,000, 8 and 4."""
-MOST_FITTED_RUNS = 4000
+MOST_FITTED_RUNS = 5000
 """Runs of the ladders that one report fits, a second or two for fifty; further ladders are drawn as points."""
 _NUM_CURVE = 48
 

@@ -115,7 +115,9 @@ class Settings:
         """The estimate whether or not it would be refused, and whether it would be."""
         found = fit(ladder, form, delta=self.delta, num_starts=4)
         draws = bootstrap(found, num_samples=self.num_samples, num_starts=self.num_starts, seed=seed, num_checked=0)
-        refused = refusals.before(ladder, form) is not None or refusals.after(draws) is not None
+        refused = any(
+            one is not None for one in (refusals.before(ladder, form), refusals.of_fit(found), refusals.of_draws(draws))
+        )
         return Estimate(draws, {p.name: draws.interval(p.name) for p in form.parameters}), refused
 
 

@@ -11,7 +11,7 @@ from analysis.fits import Caution, fit
 from analysis.fits_bootstrap import bootstrap
 from analysis.forms import BROKEN, CEILING, JOINT, POWER, POWER_FLOOR, SATURATING
 from analysis.ladders import points
-from analysis.refusals import Reason, Refusal, after, before
+from analysis.refusals import Reason, Refusal, before, of_draws, of_fit
 from study.errors import UserError
 
 SIZES = np.logspace(6, 9.2, 6)
@@ -130,13 +130,13 @@ def test_interval_wider_than_a_decade():
 
 def test_no_convergence():
     draws = bootstrap(fit(runs(law()), POWER_FLOOR, num_starts=2), num_samples=100, num_starts=1)
-    assert after(draws) is None
+    assert of_fit(draws.fit) is None and of_draws(draws) is None
     lost = replace(draws, theta=draws.theta[:90])
-    assert after(lost).reason is Reason.NO_CONVERGENCE
-    assert "10% of the bootstrap fits did not converge" in after(lost).sentence
-    stuck = replace(draws, fit=replace(draws.fit, is_converged=False))
-    assert "the best of 2 starts did not converge" in after(stuck).sentence
-    assert after(stuck).fit is stuck.fit
+    assert of_draws(lost).reason is Reason.NO_CONVERGENCE
+    assert "10% of the bootstrap fits did not converge" in of_draws(lost).sentence
+    stuck = replace(draws.fit, is_converged=False)
+    assert "the best of 2 starts did not converge" in of_fit(stuck).sentence
+    assert of_fit(stuck).fit is stuck
 
 
 def test_rungs_at_chance_below_the_law_are_a_caution():
