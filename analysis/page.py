@@ -143,7 +143,7 @@ def figure(picture: Picture, *, command: str) -> str:
     It is drawn when the reader comes near it, so the page knows the heights of its forms beforehand.
     """
     key = text(picture.name)
-    forms = [[width, int(drawn.layout.height)] for width, drawn in picture.variants]
+    forms = [[width, int(drawn["layout"]["height"])] for width, drawn in picture.variants]
     return (
         f'<figure id="figure-{key}"><div class="plot" role="img" aria-label="{text(picture.alt)}"'
         f' style="min-height:{forms[0][1]}px" data-name="{key}" data-forms="{text(json.dumps(forms))}"></div>'

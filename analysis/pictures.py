@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import plotly.graph_objects as go
@@ -23,6 +24,9 @@ WIDE = 760
 _SCALES = {"png": 2, "svg": 1}
 
 
+Drawn = go.Figure | dict[str, Any]
+
+
 @dataclass(frozen=True)
 class Picture:
     """One figure of a report.
@@ -33,14 +37,14 @@ class Picture:
         alt: one sentence for who cannot see it.
         table: the numbers behind it, as in its CSV.
         variants: (least width in CSS pixels, figure), widest first, the last from 0: the page shows the first
-            that fits.
+            that fits. A figure that another process made is plain JSON values (`analysis.workers`).
     """
 
     name: str
     caption: str
     alt: str
     table: pd.DataFrame
-    variants: tuple[tuple[int, go.Figure], ...]
+    variants: tuple[tuple[int, Drawn], ...]
 
     def __post_init__(self) -> None:
         widths = [width for width, _ in self.variants]
@@ -57,6 +61,11 @@ class Picture:
             if is_object_dtype(flat[column]) and any(isinstance(value, tuple) for value in flat[column]):
                 flat[column] = [";".join(f"{value:.6g}" for value in values) for values in flat[column]]
         return flat.to_csv(index=False, lineterminator="\n")
+
+
+def plain(drawn: Drawn) -> dict[str, Any]:
+    """A figure as JSON values."""
+    return drawn if isinstance(drawn, dict) else drawn.to_dict()
 
 
 def forms(draw: Callable[[int], go.Figure], columns: int) -> tuple[tuple[int, go.Figure], ...]:
@@ -80,7 +89,7 @@ def save(pictures: Sequence[Picture], folder: Path, *, command: str) -> list[str
     for picture in pictures:
         drawn = picture.variants[0][1]
         (folder / f"{picture.name}.csv").write_text(picture.csv(), encoding="utf-8")
-        body = pio.to_html(drawn, include_plotlyjs="directory", full_html=False, div_id=picture.name)
+        body = pio.to_html(drawn, include_plotlyjs="directory", full_html=False, div_id=picture.name, validate=False)
         (folder / f"{picture.name}.html").write_text(_fragment(picture, body, command), encoding="utf-8")
     if pictures:
         (folder / "plotly.min.js").write_text(get_plotlyjs(), encoding="utf-8")
@@ -104,7 +113,7 @@ def _fragment(picture: Picture, body: str, command: str) -> str:
 def _jobs(picture: Picture, folder: Path) -> list[images.Job]:
     drawn = picture.variants[0][1]
     document = pio.to_json(drawn, validate=False)
-    height = int(drawn.layout.height)
+    height = int(drawn["layout"]["height"])
     return [
         images.Job(document, str(folder / f"{picture.name}.{ending}"), IMAGE_WIDTH, height, scale)
         for ending, scale in _SCALES.items()

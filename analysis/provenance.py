@@ -36,7 +36,7 @@ def reasons(frames: load.Frames) -> pd.DataFrame:
     lacking = pd.concat([ended, frames.missing.assign(status="missing", error=None)], ignore_index=True)[columns]
     lacking["error"] = lacking["error"].fillna("")
     grouped = lacking.groupby(["status", "error"], as_index=False).agg(
-        num_runs=("task", "size"), num_settings=("setting", "nunique"), tasks=("task", lambda names: set(names))
+        num_runs=("task", "size"), num_settings=("setting", "nunique"), tasks=("task", lambda names: sorted(set(names)))
     )
     return grouped.sort_values(["num_runs", "status", "error"], ascending=[False, True, True], ignore_index=True)
 

@@ -26,6 +26,7 @@ from analysis import (
     sections,
     speed_section,
     tables_section,
+    workers,
 )
 from analysis.claims import section as claims_section
 from study.errors import UserError, one_line, place
@@ -71,7 +72,7 @@ def write_report(out: str, to: str, command: list[str]) -> Path:
     """
     target = _checked(Path(to).expanduser())
     data = sections.tables(load.load(out), command=place(shlex.join(command)))
-    parts = [part for make in PARTS if (part := make(data)) is not None]
+    parts = [part for part in workers.made(PARTS, data) if part is not None]
     drawn = [picture for part in parts for picture in part.pictures]
     try:
         target.mkdir(parents=True, exist_ok=True)

@@ -27,7 +27,17 @@ from pathlib import Path
 
 import search_objective
 import torch
-from search_objective import Synthetic, drive, found_by, frozen_random, plain_regret, synthetic_plans
+from search_objective import (
+    BEST,
+    Synthetic,
+    drive,
+    found_by,
+    frozen_random,
+    learned,
+    plain_regret,
+    quality,
+    synthetic_plans,
+)
 
 from study.ledger import Ledger
 from study.measurements import Evaluated
@@ -40,15 +50,9 @@ from study.search_server import SearchServer
 from study.search_space import own_values
 from study.search_targets import searched_runs
 from study.search_training import SearchTraining
-from study.spec import RunSpec
 from study.storage import open_storage
 
-NUM_STUDIES, NUM_SAMPLES, NUM_RATES = 20, 48, 27
-SWEPT = {
-    "bit-memory, 1e-6 to 1": (frozen_random("bit-memory"), (-6, 0)),
-    "bit-xor, 1e-4 to 0.1": (frozen_random("bit-xor"), (-4, -1)),
-}
-"""Exponents of the learning rates: of Bit Memory most are bad; Bit XOR long looks as if nothing were learned."""
+NUM_STUDIES, NUM_SAMPLES, NUM_PROPOSALS = 20, 48, 27
 MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None
 """Journals that no disk has to confirm."""
 
@@ -137,38 +141,65 @@ def _training(pack) -> SearchTraining:
 
 
 def halving() -> list[str]:
-    """Random learning rates, all trained to the end: which would have been stopped, and would the winner?"""
+    """Random proposals, all trained to the end: which would have been stopped, and would the winner?"""
     torch.set_num_threads(1)
-    rows = [_halved(words, run, exponents) for words, (run, exponents) in SWEPT.items()]
-    head = (
-        f"Stopping early on {NUM_RATES} random learning rates of a frozen random nano: validation accuracy, two seeds"
-    )
-    columns = ["task, learning rates", "in the lower half of the range", "steps saved", "best of all"]
-    return _table(head, [*columns, "best when stopped early", "learning curves of the two"], rows)
-
-
-def _halved(words: str, run: RunSpec, exponents: tuple[float, float]) -> list[str]:
+    run = frozen_random("bit-xor")
     rng = random.Random(0)
-    rates = [10 ** rng.uniform(*exponents) for _ in range(NUM_RATES)]
-    (plan,) = plans(Request(run.task, None, NUM_RATES), [run])
+    rates = [10 ** rng.uniform(-4, -1) for _ in range(NUM_PROPOSALS)]
+    (plan,) = plans(Request("bit-xor", None, NUM_PROPOSALS), [run])
+    rows = [_synthetic_row(plan.rung_steps)]
     curves = [_curve(run, lr, plan.rung_steps) for lr in rates]
-    rungs, steps, last = Rungs(plan.rung_steps), 0, plan.rung_steps[-1]
+    winner, chosen, saved = _halved(curves, plan.rung_steps)
+    told = [f"{rates[number]:.2g} ({_path(curves[number])})" for number in (winner, chosen)]
+    rows.append(["frozen random nano on Bit XOR, learning rates 1e-4 to 0.1", _num_bad(curves), f"{saved:.0%}", *told])
+    head = f"Stopping early: {NUM_PROPOSALS} random proposals, four at a time"
+    columns = [
+        "search",
+        "in the lower half of what was reached",
+        "steps saved",
+        "best of all",
+        "best when stopped early",
+    ]
+    return _table(head, columns, rows)
+
+
+def _synthetic_row(steps: tuple[int, ...]) -> list[str]:
+    """Learning rates from 1e-6 to 1, of which most are bad; everybody learns at the same pace."""
+    same, shares, bad = 0, [], []
+    for seed in range(NUM_STUDIES):
+        rng = random.Random(seed)
+        reached = [quality(BEST | {"lr": 10 ** rng.uniform(-6, 0), "schedule": "cosine", "batch_size": 8})
+                   for _ in range(NUM_PROPOSALS)]  # fmt: skip
+        curves = [{step: best * learned(step / steps[-1]) for step in steps} for best in reached]
+        winner, chosen, saved = _halved(curves, steps)
+        same, shares, bad = same + (winner == chosen), [*shares, saved], [*bad, _num_bad(curves)]
+    words = f"synthetic, learning rates 1e-6 to 1, {NUM_STUDIES} searches"
+    found = [f"{statistics.median(bad):g}", f"{statistics.median(shares):.0%}"]
+    return [words, *found, "", f"the same in {same} of {NUM_STUDIES}"]
+
+
+def _halved(curves: list[dict[int, float]], rung_steps: tuple[int, ...]) -> tuple[int, int, float]:
+    """The best at the last step, the best of those that were not stopped, and the share of steps that was saved."""
+    rungs, steps, last = Rungs(rung_steps), 0, rung_steps[-1]
     ended = set()
-    for start in range(0, NUM_RATES, 4):
-        alive, reached = set(range(start, min(NUM_RATES, start + 4))), 0
-        for step in plan.rung_steps:
+    for start in range(0, len(curves), 4):
+        alive, reached = set(range(start, min(len(curves), start + 4))), 0
+        for step in rung_steps:
             steps += len(alive) * (step - reached)
             ended |= alive if step == last else set()
             alive, reached = rungs.enter(step, {number: curves[number][step] for number in alive}), step
-    winner = max(range(NUM_RATES), key=lambda number: curves[number][last])
+    winner = max(range(len(curves)), key=lambda number: curves[number][last])
     chosen = max(ended, key=lambda number: curves[number][last])
-    told = [f"{rates[number]:.2g} ({curves[number][last]:.1%})" for number in (winner, chosen)]
-    paths = "; ".join(
-        " ".join(f"{curves[number][step]:.0%}" for step in plan.rung_steps) for number in (winner, chosen)
-    )
-    ends = [curve[last] for curve in curves]
-    num_bad = sum(reached < (min(ends) + max(ends)) / 2 for reached in ends)
-    return [words, f"{num_bad} of {NUM_RATES}", f"{1 - steps / NUM_RATES / last:.0%}", *told, paths]
+    return winner, chosen, 1 - steps / len(curves) / last
+
+
+def _num_bad(curves: list[dict[int, float]]) -> int:
+    ends = [curve[max(curve)] for curve in curves]
+    return sum(reached < (min(ends) + max(ends)) / 2 for reached in ends)
+
+
+def _path(curve: dict[int, float]) -> str:
+    return ", ".join(f"{curve[step]:.0%} at {step}" for step in sorted(curve))
 
 
 def _curve(run, lr: float, rungs) -> dict[int, float]:
