@@ -53,13 +53,14 @@ def from_bytes(data: bytes, stamp: Mapping[str, Any]) -> dict[str, Any]:
         is_sound = _checksum(tensors) == metadata[_CHECKSUM]
         document = json.loads(tensors.pop(_PLAIN).numpy().tobytes())
         written = json.loads(metadata[_STAMP])
+        state = _rebuild(document, tensors)  # names are not in the checksum: one that was altered is found here
     except (safetensors.SafetensorError, ValueError, LookupError, TypeError) as error:
         raise BadSnapshot(f"not a whole snapshot: {one_line(error)}") from None
     if not is_sound:
         raise BadSnapshot("not a whole snapshot: its checksum is another")
     if _text(written) != _text(stamp):
         raise BadSnapshot(f"made under other circumstances: {_difference(written, stamp)}")
-    return _rebuild(document, tensors)
+    return state
 
 
 def _text(stamp: Mapping[str, Any]) -> str:

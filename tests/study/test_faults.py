@@ -224,7 +224,7 @@ def test_a_killed_launch_continues_to_each_run_exactly_once(ray_runtime, tmp_pat
         start_new_session=True,
     )
     try:
-        until = time.monotonic() + 100
+        until = time.monotonic() + 250
         while not list(out.glob("runs/*.parquet")):
             assert driver.poll() is None and time.monotonic() < until
             time.sleep(0.02)
