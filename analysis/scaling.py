@@ -32,7 +32,7 @@ FORM = POWER_FLOOR
 BOOTSTRAP = {"num_samples": 400, "num_starts": 2, "num_checked": 1}
 """Samples and starts for which coverage was measured (benchmarks/fits.md). `study fit` takes 1,000, 8 and 4."""
 MOST_FITTED_RUNS = 5000
-"""Runs of the ladders that one report fits, a second or two for fifty; further ladders are drawn as points."""
+"""Runs of the ladders that one report fits, some 15 s in all; further ladders are drawn as points."""
 _NUM_CURVE = 48
 
 
