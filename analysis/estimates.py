@@ -7,12 +7,13 @@ if isinstance(found, Refusal): ...  # show the points and found.sentence
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Unpack
 
 import pandas as pd
 
 from analysis import refusals
 from analysis.fits import Caution, Fit, fit
-from analysis.fits_bootstrap import NUM_CHECKED, NUM_SAMPLES, NUM_STARTS, Draws, bootstrap
+from analysis.fits_bootstrap import Draws, Refits, bootstrap
 from analysis.forms import Form, Scale
 from analysis.ladders import Ladder
 from analysis.refusals import Refusal
@@ -47,10 +48,8 @@ def estimate(
     form: Form,
     *,
     delta: float | None = None,
-    num_samples: int = NUM_SAMPLES,
-    num_starts: int = NUM_STARTS,
-    num_checked: int = NUM_CHECKED,
     seed: int = 0,
+    **refits: Unpack[Refits],
 ) -> Estimate | Refusal:
     """Fit, bootstrap and check a form on a ladder.
 
@@ -58,8 +57,8 @@ def estimate(
         ladder: the runs.
         form: the curve.
         delta: see `fits.fit`.
-        num_samples, num_starts, num_checked: of the bootstrap.
         seed: of starts and bootstrap.
+        refits: num_samples, num_starts, num_checked of the bootstrap.
 
     Raises:
         UserError: the form takes another number of inputs than the ladder has.
@@ -73,7 +72,7 @@ def estimate(
         return refusal  # before the bootstrap, which takes ten times as long
     if form.scale is Scale.LOG and refusals.at_chance(ladder).any():
         found = replace(found, cautions=(*found.cautions, Caution.SOME_AT_CHANCE))
-    draws = bootstrap(found, num_samples=num_samples, num_starts=num_starts, seed=seed, num_checked=num_checked)
+    draws = bootstrap(found, seed=seed, **refits)
     refusal = refusals.of_draws(draws)
     if refusal is not None:
         return refusal

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Unpack
 
 import numpy as np
 import pandas as pd
 
 from analysis import refusals
 from analysis.fits import Fit, fit
-from analysis.fits_bootstrap import NUM_CHECKED, NUM_SAMPLES, NUM_STARTS, Draws, bootstrap, quantiles
+from analysis.fits_bootstrap import Draws, Refits, bootstrap, quantiles
 from analysis.form_curves import Array
 from analysis.forms import Form
 from analysis.ladders import Ladder
@@ -67,10 +68,8 @@ def leave_largest_out(
     form: Form,
     *,
     delta: float | None = None,
-    num_samples: int = NUM_SAMPLES,
-    num_starts: int = NUM_STARTS,
-    num_checked: int = NUM_CHECKED,
     seed: int = 0,
+    **refits: Unpack[Refits],
 ) -> Extrapolation | Refusal:
     """Fit all rungs but the largest (in the geometric mean of its inputs) and predict that one.
 
@@ -78,8 +77,8 @@ def leave_largest_out(
         ladder: the runs.
         form: the curve.
         delta: see `fits.fit`.
-        num_samples, num_starts, num_checked: of the bootstrap.
         seed: of starts and bootstrap.
+        refits: num_samples, num_starts, num_checked of the bootstrap.
 
     Raises:
         UserError: the form takes another number of inputs than the ladder has.
@@ -92,7 +91,7 @@ def leave_largest_out(
         return Refusal(Reason.FEW_SIZES, sentence, ladder, form)
     largest = int(np.log(ladder.x).sum(1).argmax())
     found = fit(ladder.without([largest]), form, delta=delta, num_starts=_NUM_STARTS, seed=seed)
-    draws = bootstrap(found, num_samples=num_samples, num_starts=num_starts, seed=seed, num_checked=num_checked)
+    draws = bootstrap(found, seed=seed, **refits)
     x = ladder.x[largest]
     curve = form.scale.of(draws.curves(x[None])[:, 0])
     ends = form.scale.back(np.array(quantiles(curve + _noise(draws, int(ladder.num_units[largest]), seed))))

@@ -57,7 +57,9 @@ def fit_batch(form: Form, z: Array, targets: Array, starts: Array, *, delta: flo
     num, k = len(targets), starts.shape[1]
     starts = np.broadcast_to(starts, (num, k, starts.shape[2]))
     rows = max(1, _CHUNK_VALUES // (k * targets.shape[1] * starts.shape[2]))
-    parts = [_chunk(form, z, targets[i : i + rows], starts[i : i + rows], delta) for i in range(0, num, rows)]
+    rungs, order = _Rungs.of(z)
+    targets = targets[:, order]
+    parts = [_chunk(form, rungs, targets[i : i + rows], starts[i : i + rows], delta) for i in range(0, num, rows)]
     return Batch(*(np.concatenate(part) for part in zip(*parts, strict=True)))
 
 
@@ -88,12 +90,11 @@ class _Rungs:
         return np.add.reduceat(values, self.first, axis=1)
 
 
-def _chunk(form: Form, z: Array, targets: Array, starts: Array, delta: float) -> tuple[Array, Array, np.ndarray]:
+def _chunk(form: Form, rungs: _Rungs, targets: Array, starts: Array, delta: float) -> tuple[Array, Array, np.ndarray]:
     num, k, p = starts.shape
-    low, high = form.bounds(z)
+    low, high = form.bounds(rungs.z)
     theta = np.clip(starts.reshape(-1, p), low, high)
-    rungs, order = _Rungs.of(z)
-    ended = _descend(form, rungs, np.repeat(targets[:, order], k, axis=0), theta, (low, high), delta)
+    ended = _descend(form, rungs, np.repeat(targets, k, axis=0), theta, (low, high), delta)
     objective = ended[1].reshape(num, k)
     best = np.arange(num), objective.argmin(1)
     return ended[0].reshape(num, k, p)[best], objective[best], ended[2].reshape(num, k)[best]

@@ -15,6 +15,7 @@ Intervals are percentiles of the refitted values: they respect bounds and the sk
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import TypedDict
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -27,6 +28,16 @@ from analysis.ladders import Ladder
 from analysis.stats import LEVEL, Interval
 
 NUM_SAMPLES, NUM_STARTS, NUM_CHECKED = 1000, 8, 4
+
+
+class Refits(TypedDict, total=False):
+    """How much a bootstrap does: arguments of `bootstrap`, whose defaults hold for what is left out."""
+
+    num_samples: int
+    num_starts: int
+    num_checked: int
+
+
 _EXACT = 1e-12
 _WORSE = 1e-3
 """A refit is worse than SciPy's where its objective exceeds SciPy's by this share."""

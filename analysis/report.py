@@ -56,13 +56,14 @@ PARTS: tuple[Callable[[sections.Tables], sections.Part | None], ...] = (
 _INDEX, _FIGURES = "index.html", "figures"
 
 
-def write_report(out: str, to: str, command: list[str]) -> Path:
+def write_report(out: str, to: str, command: list[str], *, num_processes: int = 1) -> Path:
     """Read the ledger at `out` and write the report into the folder `to`; an earlier report there is replaced.
 
     Args:
         out: folder or URI of the ledger.
         to: local folder, made where it is missing.
         command: the command line that asked for the report, shown with every figure.
+        num_processes: processes that may make the sections of a large report.
 
     Returns:
         The path of index.html.
@@ -72,7 +73,7 @@ def write_report(out: str, to: str, command: list[str]) -> Path:
     """
     target = _checked(Path(to).expanduser())
     data = sections.tables(load.load(out), command=place(shlex.join(command)))
-    parts = [part for part in workers.made(PARTS, data) if part is not None]
+    parts = [part for part in workers.made(PARTS, data, num_processes=num_processes) if part is not None]
     drawn = [picture for part in parts for picture in part.pictures]
     try:
         target.mkdir(parents=True, exist_ok=True)

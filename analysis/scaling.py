@@ -18,6 +18,7 @@ import pandas as pd
 from analysis.axes import Axis, Series, find
 from analysis.estimates import Estimate, estimate
 from analysis.extrapolation import Extrapolation, leave_largest_out
+from analysis.fits_bootstrap import Refits
 from analysis.forms import POWER_FLOOR, form_named
 from analysis.ladders import Ladder
 from analysis.refusals import Reason, Refusal
@@ -29,7 +30,7 @@ __all__ = ["INTERVAL_TEXT", "MOST_FITTED_RUNS", "Law", "draw", "laws", "table"]
 INTERVAL_TEXT = "95 % t interval of the mean over seeds (the wider of seeds and body seeds where both vary)"
 FORM = POWER_FLOOR
 """Tried first; where its floor ends at zero, the form without one. Fixed before any data were seen."""
-BOOTSTRAP = {"num_samples": 400, "num_starts": 2, "num_checked": 1}
+BOOTSTRAP: Refits = {"num_samples": 400, "num_starts": 2, "num_checked": 1}
 """Samples and starts for which coverage was measured (benchmarks/fits.md). `study fit` takes 1,000, 8 and 4."""
 MOST_FITTED_RUNS = 5000
 """Runs of the ladders that one report fits, some 15 s in all; further ladders are drawn as points."""

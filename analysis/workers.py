@@ -7,7 +7,6 @@ millions of evaluations, are shared and not copied; where a system cannot fork s
 from __future__ import annotations
 
 import multiprocessing
-import os
 import sys
 import warnings
 from collections.abc import Callable, Sequence
@@ -28,13 +27,13 @@ _shared: list[Tables] = []
 """What the forked processes find in place of an argument."""
 
 
-def made(makers: Sequence[Make], data: Tables) -> list[Part | None]:
-    """What each function makes of the tables, in their order.
+def made(makers: Sequence[Make], data: Tables, *, num_processes: int) -> list[Part | None]:
+    """What each function makes of the tables, in their order, in so many processes where that is quicker.
 
     Raises:
         UserError: a process was killed, or what a function raised.
     """
-    num_processes = min(_MOST_PROCESSES, _num_processors(), len(makers))
+    num_processes = min(_MOST_PROCESSES, num_processes, len(makers))
     if num_processes < 2 or len(data.frames.runs) < LEAST_RUNS or not _can_fork():
         return [make(data) for make in makers]
     # Made once here, for all processes.
@@ -68,7 +67,3 @@ def _plain(make: Make) -> Part | None:
 def _can_fork() -> bool:
     # On macOS the system's libraries forbid it, though Python offers it.
     return sys.platform != "darwin" and "fork" in multiprocessing.get_all_start_methods()
-
-
-def _num_processors() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

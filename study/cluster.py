@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from study.errors import UserError, one_line
+from study.processes import available_cpus
 
 ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -96,14 +97,3 @@ def _await_worker() -> None:
     while not ray.cluster_resources().get("CPU", 0) > 0:
         time.sleep(_LOOK_SECONDS)
     sdk.request_resources(bundles=[])  # otherwise a worker would be kept after the work
-
-
-def available_cpus() -> int:
-    """Processors that this process may use: its affinity, and a container's quota where it has one."""
-    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    quota = Path("/sys/fs/cgroup/cpu.max")
-    if quota.is_file():
-        limit, period = quota.read_text().split()
-        if limit != "max":
-            allowed = min(allowed, max(1, int(limit) // int(period)))
-    return allowed

@@ -91,8 +91,9 @@ def _search(args: argparse.Namespace, command: list[str]) -> Reply:
 
 def _report(args: argparse.Namespace, command: list[str]) -> Reply:
     from analysis.report import write_report
+    from study.processes import available_cpus
 
-    page = write_report(args.out, args.to, command)
+    page = write_report(args.out, args.to, command, num_processes=available_cpus())
     return Reply({"report": str(page)}, [f"report: {page}"])
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from study.cluster import available_cpus, connected
+from study.cluster import connected
 from study.errors import UserError
 from study.interruption import Interruption
 from study.ledger import Ledger
+from study.processes import available_cpus
 from study.provenance import git_revision
 from study.storage import absolute
 

@@ -1,4 +1,4 @@
-"""Which process is at work, and whether it still is: as far as processes of one machine can tell of each other."""
+"""Processes of this machine: what each may use, which is at work, and whether it still is."""
 
 from __future__ import annotations
 
@@ -41,3 +41,14 @@ def process_started(pid: int) -> int | None:
     except OSError:
         return None
     return None if state in "ZX" else int(fields[18])
+
+
+def available_cpus() -> int:
+    """Processors that this process may use: its affinity, and a container's quota where it has one."""
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    quota = Path("/sys/fs/cgroup/cpu.max")
+    if quota.is_file():
+        limit, period = quota.read_text().split()
+        if limit != "max":
+            allowed = min(allowed, max(1, int(limit) // int(period)))
+    return allowed
