@@ -97,14 +97,16 @@ def _merge(storage: Storage, listed: _Listed, counting: pa.Array) -> None:
     if len(sources) == 1 and sources[0] in whole:
         return
     waiting: list[pa.Table] = []
+    num_waiting = 0
     for path, part in stream_parts(storage, listed.name, sources):
         keys = listed.table.slice(starts[path], len(masks[path]))
         if not part.select(keys.column_names).equals(keys):
             raise FileNotFoundError(path)  # merged away, and its name was taken by another execution of its runs
-        waiting.append(part.filter(masks[path]))
-        if sum(table.num_rows for table in waiting) >= large:
+        waiting.append(part if path in whole else part.filter(masks[path]))
+        num_waiting += waiting[-1].num_rows
+        if num_waiting >= large:
             _write(storage, listed, waiting)
-            waiting = []
+            waiting, num_waiting = [], 0
     _write(storage, listed, waiting)
     in_threads(storage.remove, sources)
 

@@ -11,10 +11,13 @@ import pyarrow as pa
 
 from study.errors import StorageError, one_line, place
 from study.ledger_parts import Damaged, parse
+from study.processes import available_cpus
 from study.storage import Storage
 
 _AT_ONCE = 32
 """Files that are fetched at once: of a store whose answers take time, and so that few lie in memory."""
+_PARSED_AT_ONCE = 8
+"""At most, and no more than there are processors: tables take more memory than the files that they were in."""
 _MAX_LISTINGS = 100
 
 
@@ -58,9 +61,8 @@ def read_parts(storage: Storage, name: str, columns: Sequence[str] | None = None
         listed = {f"{name}/{entry}" for entry in storage.names(name)}
         new = sorted(listed - parts.tables.keys() - parts.damaged.keys() - set(known))
         has_vanished = False
-        for path, data in _fetched(storage, new):
-            if data is not None:
-                part = data if isinstance(data, Damaged) else parse(printable(path), data, name, columns)
+        for path, part in _parsed(storage, new, name, columns):
+            if part is not None:
                 (parts.damaged if isinstance(part, Damaged) else parts.tables)[path] = part
             elif path in vanished:
                 parts.damaged[path] = _nothing_there(storage, path)
@@ -78,8 +80,7 @@ def stream_parts(storage: Storage, name: str, paths: Sequence[str]) -> Iterator[
     Raises:
         FileNotFoundError: one is no longer there, or no longer sound.
     """
-    for path, data in _fetched(storage, paths):
-        part = parse(printable(path), data, name) if isinstance(data, bytes) else data
+    for path, part in _parsed(storage, paths, name):
         if not isinstance(part, pa.Table):
             raise FileNotFoundError(path)
         yield path, part
@@ -95,6 +96,22 @@ def in_threads(action: Callable[[str], object], paths: Sequence[str]) -> None:
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         for _ in pool.map(action, paths):
             pass
+
+
+def _parsed(
+    storage: Storage, paths: Sequence[str], name: str, columns: Sequence[str] | None = None
+) -> Iterator[tuple[str, pa.Table | Damaged | None]]:
+    """Parts in their order; None where there is no file. Arrow decodes without the interpreter's lock, so several."""
+
+    def parsed(item: tuple[str, bytes | Damaged | None]) -> tuple[str, pa.Table | Damaged | None]:
+        path, data = item
+        return path, parse(printable(path), data, name, columns) if isinstance(data, bytes) else data
+
+    num_threads = min(_PARSED_AT_ONCE, available_cpus())
+    with ThreadPoolExecutor(num_threads) as pool:
+        fetched = _fetched(storage, paths)
+        while batch := list(itertools.islice(fetched, num_threads)):
+            yield from pool.map(parsed, batch)
 
 
 def _fetched(storage: Storage, paths: Sequence[str]) -> Iterator[tuple[str, bytes | Damaged | None]]:

@@ -188,9 +188,10 @@ def to_table(rows: list[dict], schema: pa.Schema) -> pa.Table:
 
     A key that is no column, or a required column without a value, is our own mistake and fails.
     """
+    names, required = set(schema.names), [field.name for field in schema if not field.nullable]
     for row in rows:
-        unknown = set(row) - set(schema.names)
+        unknown = row.keys() - names
         assert not unknown, f"no such column: {sorted(unknown)}"
-        missing = [field.name for field in schema if not field.nullable and row.get(field.name) is None]
+        missing = [name for name in required if row.get(name) is None]
         assert not missing, f"required column without a value: {missing}"
     return pa.Table.from_pylist(rows, schema=schema)

@@ -115,10 +115,10 @@ class Board:
         self._console.print(text, soft_wrap=True, markup=False, highlight=False)
 
     def _remember(self) -> None:
-        counted = [(number, part) for number, part in self._parts.items() if number >= self._uncounted]
-        flops = sum(self._work[number] * part.fraction for number, part in counted)
         now = time.monotonic()
         if not self._moments or now - self._moments[-1].seconds >= 1:
+            counted = [(number, part) for number, part in self._parts.items() if number >= self._uncounted]
+            flops = sum(self._work[number] * part.fraction for number, part in counted)
             self._moments.append(_Moment(now, sum(part.ended for _, part in counted), flops))
         while len(self._moments) > 2 and now - self._moments[1].seconds > _WINDOW_SECONDS:
             self._moments.popleft()

@@ -6,9 +6,9 @@ import difflib
 import importlib
 import inspect
 from collections.abc import Callable, Iterable, Mapping
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
-from types import UnionType
+from types import MappingProxyType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from tasks import TASKS
@@ -40,12 +40,14 @@ def make_task(name: str, *, protocol: str, args: Mapping[str, Any]) -> Task:
     return _task(name, protocol, tuple(sorted(args.items())), data_root())
 
 
-def arguments(name: str) -> dict[str, Any]:
+@cache
+def arguments(name: str) -> Mapping[str, Any]:
     """The arguments of a task: name -> type annotation."""
     task_class = _task_class(name)
     hints = get_type_hints(getattr(task_class, "__init__"))  # noqa: B009
     parameters = inspect.signature(task_class).parameters.values()
-    return {p.name: hints[p.name] for p in parameters if p.kind is p.KEYWORD_ONLY and p.name != "protocol"}
+    found = {p.name: hints[p.name] for p in parameters if p.kind is p.KEYWORD_ONLY and p.name != "protocol"}
+    return MappingProxyType(found)
 
 
 @lru_cache(maxsize=4)
