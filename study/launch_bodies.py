@@ -114,6 +114,7 @@ def _here(source: BodySource, ledger: Ledger) -> str:
     from study.body_execution import MAX_THREADS, BodyExecution
     from study.execution import CommitFailed
     from study.progress import Board
+    from study.running import told
 
     keep_freed_memory()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -121,7 +122,7 @@ def _here(source: BodySource, ledger: Ledger) -> str:
     execution = BodyExecution(source, ledger=ledger, revision=git_revision(), device=device)
     board, interruption = Board("bodies", work=[1.0], total=1), Interruption()
     try:
-        with board.shown(), interruption.caught():
+        with told(ledger.storage, board.snapshot), board.shown(), interruption.caught():
             for _ in execution.steps():
                 _show(board, execution.tally)
                 if interruption.has_come:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -105,7 +106,15 @@ def _parsed(
 
     def parsed(item: tuple[str, bytes | Damaged | None]) -> tuple[str, pa.Table | Damaged | None]:
         path, data = item
-        return path, parse(printable(path), data, name, columns) if isinstance(data, bytes) else data
+        while isinstance(data, bytes):
+            part = parse(printable(path), data, name, columns)
+            if not isinstance(part, Damaged):
+                return path, part
+            # A store that is asked for the length first and for the bytes then tears what is replaced in between.
+            before, data = data, _fetch(storage, path)
+            if data == before:
+                return path, part
+        return path, data
 
     num_threads = min(_PARSED_AT_ONCE, available_cpus())
     with ThreadPoolExecutor(num_threads) as pool:
@@ -116,23 +125,23 @@ def _parsed(
 
 def _fetched(storage: Storage, paths: Sequence[str]) -> Iterator[tuple[str, bytes | Damaged | None]]:
     """The bytes of files, in their order; None where there is none."""
-
-    def fetch(path: str) -> bytes | Damaged | None:
-        try:
-            return storage.read(path)
-        except FileNotFoundError:
-            return None
-        except StorageError:
-            raise
-        except OSError as error:
-            is_folder = storage.kind(path) == "folder"
-            reason = "a folder, not a part of the ledger" if is_folder else f"cannot be read: {error.strerror}"
-            return Damaged(printable(path), reason, stays=isinstance(error, PermissionError))
-
     with ThreadPoolExecutor(min(_AT_ONCE, max(1, len(paths)))) as pool:
         rest = iter(paths)
         while batch := list(itertools.islice(rest, _AT_ONCE)):
-            yield from zip(batch, pool.map(fetch, batch), strict=True)
+            yield from zip(batch, pool.map(functools.partial(_fetch, storage), batch), strict=True)
+
+
+def _fetch(storage: Storage, path: str) -> bytes | Damaged | None:
+    try:
+        return storage.read(path)
+    except FileNotFoundError:
+        return None
+    except StorageError:
+        raise
+    except OSError as error:
+        is_folder = storage.kind(path) == "folder"
+        reason = "a folder, not a part of the ledger" if is_folder else f"cannot be read: {error.strerror}"
+        return Damaged(printable(path), reason, stays=isinstance(error, PermissionError))
 
 
 def _nothing_there(storage: Storage, path: str) -> Damaged:

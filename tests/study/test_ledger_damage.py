@@ -16,6 +16,7 @@ from study.errors import LedgerWarning, StorageError
 from study.ledger import Ledger, read_attention, read_curves, read_runs
 from study.ledger_parts import Damaged, parse
 from study.ledger_schema import RUNS, TABLES
+from study.storage_local import LocalStorage
 
 
 @pytest.fixture(scope="module")
@@ -256,3 +257,29 @@ def test_quiet_where_nothing_is_damaged(sound: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert read_runs(str(sound)).num_rows == 6 and read_curves(str(sound)).num_rows == 9
+
+
+@pytest.mark.parametrize("then", ["whole", "gone"])
+def test_what_is_replaced_while_it_is_read_is_read_again(
+    sound: Path, contents: tuple, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, then: str
+) -> None:
+    """As on an object store, where two workers may write the same part within the same moment."""
+    folder = shutil.copytree(sound, tmp_path / "out")
+    torn, whole = min((folder / "runs").iterdir()).name, LocalStorage.read
+    waiting = {f"runs/{torn}"}
+
+    def read(self: LocalStorage, path: str) -> bytes:
+        data = whole(self, path)
+        if path in waiting:
+            waiting.remove(path)
+            if then == "gone":
+                (folder / path).unlink()
+            return data[:-1]
+        return data
+
+    monkeypatch.setattr(LocalStorage, "read", read)
+    found = Ledger(str(folder)).runs().to_pylist()
+    assert not waiting
+    lost = {row["run_id"] for row in pq.read_table(sound / "runs" / torn).to_pylist()} if then == "gone" else set()
+    assert found == [row for row in contents[0] if row["run_id"] not in lost]
+    assert Ledger(str(folder)).damaged() == []

@@ -2,13 +2,17 @@
 
 import contextlib
 import json
+import time
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
 from study import launch_bodies
 from study.__main__ import main
 from study.inits import PRETRAINED
+from study.running import Driver, drivers
+from study.storage import open_storage
 
 FEW_BITS = ["pretrain", "bit-memory", "--size", "nano", "--num-steps", "1"]
 
@@ -74,3 +78,26 @@ def test_an_interrupted_command_continues(
     assert list((tmp_path / "out" / "checkpoints").iterdir()) and not (tmp_path / "out" / "bodies").exists()
     assert main([*command, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["num_resumed"] == 1
+
+
+def test_it_tells_of_itself_while_it_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = str(tmp_path / "out")
+
+    class Curious(Impatient):
+        """Somebody who looks from elsewhere, and stops the work as soon as something is told."""
+
+        heard: ClassVar[list[Driver]] = []
+
+        @property
+        def has_come(self) -> bool:
+            until = time.monotonic() + 20
+            while not self.heard and time.monotonic() < until:
+                self.heard.extend(drivers(open_storage(out)))
+            return True
+
+    with monkeypatch.context() as patch:
+        patch.setattr(launch_bodies, "Interruption", Curious)
+        assert main([*FEW_BITS, "--out", out]) == 130
+    (driver,) = Curious.heard
+    assert driver.is_alive and (driver.state["counted"], driver.state["total"]) == ("bodies", 1)
+    assert drivers(open_storage(out)) == []
