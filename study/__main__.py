@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from study.errors import LedgerWarning, StorageError, UserError, one_line, unknown_name
+from study.interruption import INTERRUPTED
 
 if TYPE_CHECKING:
     from study.reply import Reply
@@ -27,7 +28,6 @@ _COMMANDS = {
     "doctor": "what works on this machine, what is missing, how to mend it",
 }
 LISTS = ("grids", "tasks", "models", "inits", "train-sets", "claims")
-_INTERRUPTED = 130
 # Errors with a message for the user that are no ValueErrors, by module: looked up only where that was imported.
 _TYPED = {"tasks.files": "MissingData", "models.hub": "OfflineError", "study.bodies": "MissingBody"}
 
@@ -53,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         except KeyboardInterrupt:
             command = shlex.join(["study", *arguments])
             print(f"study: interrupted; what ended is kept; to continue: {command}", file=sys.stderr)
-            return _INTERRUPTED
+            return INTERRUPTED
     return reply.exit_code
 
 

@@ -2,24 +2,36 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+INTERRUPTED = 130
+"""Exit code, as shells give it to what Ctrl-C ended."""
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_LOOK_SECONDS = 1.0
+_NUM_LOOKS = 5
+"""So often in a row what the work needs must be gone before the process gives up."""
 
 
 class Interruption:
     """Whether this process was asked to stop.
 
+    Args:
+        is_gone: says, asked from another thread, that what the work runs on is no more. A scheduler that ends a job
+            tells all its processes at once, and a library that waits for a dead one never sees the request.
+
     Attributes:
         has_come: it was.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, is_gone: Callable[[], bool] | None = None) -> None:
         self.has_come = False
+        self._is_gone = is_gone
+        self._is_over = threading.Event()
 
     @contextmanager
     def caught(self) -> Iterator[None]:
@@ -36,6 +48,8 @@ class Interruption:
             del number, frame
             self.has_come = True
             restore()
+            if self._is_gone is not None:
+                threading.Thread(target=self._watch, args=[self._is_gone], name="interruption", daemon=True).start()
 
         def restore() -> None:
             for number, handler in before.items():
@@ -46,4 +60,14 @@ class Interruption:
         try:
             yield
         finally:
+            self._is_over.set()
             restore()
+
+    def _watch(self, is_gone: Callable[[], bool]) -> None:
+        num_gone = 0
+        while num_gone < _NUM_LOOKS:
+            if self._is_over.wait(_LOOK_SECONDS):
+                return
+            num_gone = num_gone + 1 if is_gone() else 0
+        os.write(2, b"study: interrupted, and Ray is gone; what ended is kept; the same command continues\n")
+        os._exit(INTERRUPTED)

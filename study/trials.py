@@ -11,10 +11,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+import ray
 from ray import tune
 from ray.exceptions import ActorUnavailableError, RayTaskError
 from ray.tune.experiment import Trial
 
+from study.cluster import is_gone
 from study.errors import UserError, one_line
 from study.interruption import Interruption
 from study.progress import Board, Part
@@ -24,7 +26,7 @@ _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
 class Stopper(tune.Stopper):
-    """Ends the round early: every trial is given the time to keep what it did.
+    """Ends the round early: every trial is given the time to keep what it did. The copy that Ray pickles is never asked.
 
     Attributes:
         fatal: why the round makes no sense any more; empty while it does.
@@ -35,7 +37,7 @@ class Stopper(tune.Stopper):
         self.fatal = ""
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"_interruption": self._interruption, "_say": None, "fatal": self.fatal}
+        return {"_interruption": None, "_say": None, "fatal": self.fatal}
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
         """Ray's hook after every report."""
@@ -122,7 +124,8 @@ def fit(
         KeyboardInterrupt: Ctrl-C or SIGTERM; what the trials did is kept.
     """
     callback = BoardCallback(board)
-    interruption = Interruption()
+    head = ray.get_runtime_context().gcs_address
+    interruption = Interruption(is_gone=lambda: is_gone(head))
     stopper = Stopper(interruption, board.say)
 
     def resources(config: dict[str, Any]) -> tune.PlacementGroupFactory:

@@ -1,6 +1,5 @@
 """A cluster that changes under a grid: the machine that joins gets work, the one that goes takes no result with it."""
 
-import os
 import subprocess
 import sys
 import time
