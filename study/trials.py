@@ -26,7 +26,7 @@ _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
 class Stopper(tune.Stopper):
-    """Ends the round early: every trial is given the time to keep what it did. The copy that Ray pickles is never asked.
+    """Ends the round early: every trial is given the time to keep what it did. Ray pickles a copy, which it never asks.
 
     Attributes:
         fatal: why the round makes no sense any more; empty while it does.
