@@ -32,7 +32,8 @@ def unknown_name(what: str, given: str, allowed: Iterable[str]) -> UserError:
     choices = list(allowed)
     near = difflib.get_close_matches(given, choices, n=3, cutoff=0.5)
     hint = f"; did you mean {' or '.join(near)}?" if near else ""
-    return UserError(f"unknown {what} '{one_line(given)}'{hint} (choose from {', '.join(choices)})")
+    known = f"choose from {', '.join(choices)}" if choices else "there is none"
+    return UserError(f"unknown {what} '{one_line(given)}'{hint} ({known})")
 
 
 def one_line(text: object) -> str:

@@ -95,6 +95,7 @@ def test_a_node_that_joins_is_used_and_one_that_goes_takes_no_result_with_it(tmp
     finally:
         if driver is not None:
             driver.kill()
+            driver.wait()
         cluster.shutdown()
     rows = {row["run_id"]: row for row in Ledger(out).runs().to_pylist()}
     assert rows.keys() == {run.run_id for run in grid()} and {row["status"] for row in rows.values()} == {"done"}
