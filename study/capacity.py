@@ -7,8 +7,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from study.errors import UserError
 from study.packing import Device
 
+BLIND = (
+    "Ray counts a GPU where torch sees none: install NVIDIA's driver and a torch with CUDA there "
+    "(`study doctor` tells), or hide the GPU from Ray with CUDA_VISIBLE_DEVICES=''"
+)
+"""Training would go on, on one processor and unnoticed."""
 _ANSWER_SECONDS = 120.0
 """A process that imports torch starts in less; a GPU that others use up may not answer at all."""
 
@@ -38,7 +44,11 @@ class Capacity:
 
 
 def capacity() -> Capacity:
-    """Of the cluster that this process is connected to; it has a processor (`study.cluster.connected`)."""
+    """Of the cluster that this process is connected to; it has a processor (`study.cluster.connected`).
+
+    Raises:
+        UserError: Ray counts GPUs where torch sees none.
+    """
     import ray
 
     nodes = [node for node in ray.nodes() if node["Alive"]]
@@ -46,7 +56,13 @@ def capacity() -> Capacity:
 
 
 def capacity_of(nodes: Sequence[Mapping[str, float]], gpu_bytes: Sequence[int | None]) -> Capacity:
-    """From the resources of each node, as Ray counts them, and the memory of each node's GPUs."""
+    """From the resources of each node, as Ray counts them, and the memory of each node's GPUs.
+
+    Raises:
+        UserError: a GPU has no memory: torch does not see it.
+    """
+    if 0 in gpu_bytes:
+        raise UserError(BLIND)
     known = [number for number in gpu_bytes if number is not None]
     parts = [node.get("memory", math.inf) / node["CPU"] for node in nodes if node.get("CPU")]
     return Capacity(
@@ -59,7 +75,7 @@ def capacity_of(nodes: Sequence[Mapping[str, float]], gpu_bytes: Sequence[int | 
 
 
 def _gpu_bytes(nodes: Sequence[Mapping[str, Any]]) -> list[int | None]:
-    """Memory of the GPUs of every node that has any, as a process there sees it; None without an answer in time."""
+    """Memory of the GPUs of every node that has any; 0 where torch sees none, None without an answer in time."""
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
@@ -73,7 +89,20 @@ def _gpu_bytes(nodes: Sequence[Mapping[str, Any]]) -> list[int | None]:
     return [*ray.get(answered), *(None for _ in silent)]
 
 
-def _memory_of_this_gpu() -> int | None:
+def _memory_of_this_gpu() -> int:
     import torch
 
-    return torch.cuda.get_device_properties(0).total_memory if torch.cuda.is_available() else None
+    return torch.cuda.get_device_properties(0).total_memory if torch.cuda.is_available() else 0
+
+
+def has_gpu(granted: float) -> bool:
+    """Whether a trial that was granted so many GPUs trains on one.
+
+    Raises:
+        RuntimeError: it should, and cannot: this node joined after `capacity` asked all of them.
+    """
+    import torch
+
+    if granted and not torch.cuda.is_available():
+        raise RuntimeError(BLIND)
+    return granted > 0

@@ -30,6 +30,9 @@ _PACKAGES = ("study", "tasks", "models")
 _OBJECT_STORE_BYTES = 256 << 20
 """Shared memory of a private runtime: it carries specifications only."""
 _LOOK_SECONDS = 2.0
+_REMINDER_SECONDS = 600.0
+_PATIENCE_SECONDS = 3600.0
+_WHY = "on the head `ray status` says what the autoscaler tried: a quota, no spot capacity, an image that is gone?"
 
 _logger = logging.getLogger(__name__)
 
@@ -97,6 +100,9 @@ def _await_worker() -> None:
     """Wait for a node that works: an autoscaling cluster may begin with its head alone.
 
     What the first one has decides how packs are cut and whether they ask for a GPU.
+
+    Raises:
+        UserError: none came within an hour: a head that waits costs money, too.
     """
     import ray
     from ray.autoscaler import sdk
@@ -105,6 +111,12 @@ def _await_worker() -> None:
         return
     _logger.warning("the cluster has no processors yet: waiting for its first worker")
     sdk.request_resources(num_cpus=1)
+    started = told = time.monotonic()
     while not ray.cluster_resources().get("CPU", 0) > 0:
+        if time.monotonic() - started > _PATIENCE_SECONDS:
+            raise UserError(f"no worker came within an hour; {_WHY}")
+        if time.monotonic() - told > _REMINDER_SECONDS:
+            told = time.monotonic()
+            _logger.warning("still waiting for a worker; %s", _WHY)
         time.sleep(_LOOK_SECONDS)
     sdk.request_resources(bundles=[])  # otherwise a worker would be kept after the work

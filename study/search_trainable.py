@@ -19,6 +19,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from study.allocator import keep_freed_memory
 from study.bodies import BodySource
+from study.capacity import has_gpu
 from study.errors import StorageError, one_line
 from study.origin import Origin
 from study.search_evaluation import Cohort, Engine, evaluate
@@ -104,7 +105,7 @@ class SearchTrial(tune.Trainable):
     def _start(self, config: dict[str, Any]) -> None:
         required = self.trial_resources.required_resources if self.trial_resources else {}
         torch.set_num_threads(max(1, int(required.get("CPU", 1))))
-        self._has_gpu = required.get("GPU", 0) > 0 and torch.cuda.is_available()
+        self._has_gpu = has_gpu(required.get("GPU", 0.0))
         self._lane, self._ended = config["number"], 0
         self._work = self._cohorts()
 

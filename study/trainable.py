@@ -18,6 +18,7 @@ from study.allocator import keep_freed_memory
 from study.attempt import MakeEngine
 from study.bodies import BodySource
 from study.body_execution import BodyExecution
+from study.capacity import has_gpu
 from study.checkpoints import PERIOD_SECONDS
 from study.execution import CommitFailed, Execution
 from study.ledger import Ledger
@@ -74,7 +75,7 @@ class StudyTrial(tune.Trainable):
     def _start(self, config: dict[str, Any]) -> None:
         required = self.trial_resources.required_resources if self.trial_resources else {}
         torch.set_num_threads(max(1, int(required.get("CPU", 1))))
-        self._has_gpu = required.get("GPU", 0) > 0 and torch.cuda.is_available()
+        self._has_gpu = has_gpu(required.get("GPU", 0.0))
         if self._has_gpu:
             torch.cuda.empty_cache()
             torch.cuda.reset_peak_memory_stats()

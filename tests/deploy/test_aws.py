@@ -5,10 +5,13 @@ import json
 import os
 import stat
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import boto3
+import botocore.client
+import botocore.exceptions
 import pytest
 import yaml
 from moto import mock_aws
@@ -152,6 +155,44 @@ def test_ray_launches_both_kinds_of_nodes_with_the_rights_of_the_head(
     assert [(rule["FromPort"], rule["ToPort"], rule["IpRanges"][0]["CidrIp"]) for rule in opened] == [
         (22, 22, "203.0.113.7/32")
     ]
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ImportWarning")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # Ray leaves a file open
+def test_the_last_act_of_the_head_ends_the_workers_with_its_own_rights(
+    account: str, template: dict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`ray exec --stop` ends with `ray teardown --workers-only` on the head: what that left behind would cost money."""
+    from ray.autoscaler._private import commands
+    from ray.autoscaler._private.aws import utils
+
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    for cache in (utils.resource_cache, utils.client_cache):
+        cache.cache_clear()
+    made = commands._bootstrap_config(filled(account) | {"file_mounts": {}}, no_config_cache=True)
+    on_head = copy.deepcopy(made) | {"auth": {**made["auth"], "ssh_private_key": str(tmp_path / "key.pem")}}
+    (tmp_path / "key.pem").touch()
+    (tmp_path / "ray_bootstrap_config.yaml").write_text(yaml.safe_dump(json.loads(json.dumps(on_head))))
+    provider = commands._get_node_provider(made["provider"], made["cluster_name"])
+    tags = {"ray-node-type": "worker", "ray-user-node-type": "gpu", "ray-node-name": "w", "ray-launch-config": "x"}
+    provider.create_node(made["available_node_types"]["gpu"]["node_config"], tags, 1)
+    assert len(provider.non_terminated_nodes({})) == 1
+
+    granted = {action for statement in statements(template) for action in statement["Action"]}
+    call = botocore.client.BaseClient._make_api_call
+
+    def with_rights(self, operation: str, given: dict):
+        action = f"{self.meta.service_model.endpoint_prefix}:{operation}"
+        if action not in granted:
+            raise botocore.exceptions.ClientError({"Error": {"Code": "UnauthorizedOperation"}}, action)
+        return call(self, operation, given)
+
+    monkeypatch.setattr(botocore.client.BaseClient, "_make_api_call", with_rights)
+    monkeypatch.setattr(commands, "POLL_INTERVAL", 0)
+    path = str(tmp_path / "ray_bootstrap_config.yaml")
+    commands.teardown_cluster(path, yes=True, workers_only=True, override_cluster_name=None, keep_min_workers=False)
+    assert provider.non_terminated_nodes({}) == []
 
 
 def test_a_misspelt_field_of_a_node_is_found(account: str) -> None:

@@ -20,12 +20,13 @@ JOB = {
     "SLURM_JOB_NODELIST": "n[1-2]",
     "SLURM_JOB_NUM_NODES": "2",
     "SLURM_CPUS_ON_NODE": "8",
+    "SLURM_CPUS_PER_TASK": "6",
 }
 
 # Each stand-in writes what it was called with; `srun` runs its command once, as one node would.
 STAND_INS = {
     "scontrol": '[ "$1" = show ] && echo localhost; echo "scontrol $*" >>"$LOG"',
-    "srun": 'while [[ $1 == --* ]]; do shift; done; echo "srun $*" >>"$LOG"; "$@"',
+    "srun": 'echo "srun $*" >>"$LOG"; while [[ $1 == --* ]]; do shift; done; "$@"',
     "ray": 'echo "ray $* mode=$RAY_AUTH_MODE token=${#RAY_AUTH_TOKEN} tmp=$RAY_TMPDIR" >>"$LOG"; exit "${RAY_RC:-0}"',
     "study": (
         'echo "study $*" >>"$LOG"; if [ "$1" = status ]; then echo "{\\"missing\\": ${MISSING:-0}}"; exit; fi; '
@@ -91,7 +92,9 @@ def test_a_cluster_that_never_started_is_no_success(environment: dict[str, str])
 def test_jobs_that_share_a_node_share_nothing_else(environment: dict[str, str]) -> None:
     code, log = run("one_node.sbatch", environment)
     assert code == 0
-    assert "study run quickstart --out s3://bucket/out" in log and "folder 700" in log and "ray " not in log
+    # Since Slurm 22.05 a step does not get the processors of its job by itself.
+    assert "srun --cpus-per-task=6 study run quickstart --out s3://bucket/out" in log
+    assert "folder 700" in log and "ray " not in log
     assert not Path("/tmp/ray-12345678").exists()
 
 

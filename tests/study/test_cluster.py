@@ -32,6 +32,19 @@ def test_a_cluster_without_workers_is_asked_for_one_and_waited_for(
     assert calls[-1] == "shutdown"
 
 
+def test_a_worker_that_never_comes_is_given_up(calls: list[Any], monkeypatch: pytest.MonkeyPatch, caplog) -> None:
+    """The head waits in the background and costs money meanwhile."""
+    monkeypatch.setattr(ray, "cluster_resources", lambda: {"memory": 1e9})
+    clock = iter(range(0, 10_000, 100))
+    monkeypatch.setattr(cluster.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(cluster.time, "sleep", lambda seconds: None)
+    with pytest.raises(UserError, match=r"no worker came within an hour; .*`ray status`"), cluster.connected("auto"):
+        pass
+    assert calls == ["auto", {"num_cpus": 1}, "shutdown"]
+    reminders = [record for record in caplog.messages if record.startswith("still waiting")]
+    assert 1 < len(reminders) < 8
+
+
 def test_a_cluster_with_workers_is_asked_for_nothing(calls: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ray, "cluster_resources", lambda: {"CPU": 1.0})
     with cluster.connected("auto"):

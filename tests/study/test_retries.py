@@ -3,10 +3,13 @@
 import dataclasses
 import math
 
+import pytest
+import torch
 from ray.exceptions import ActorUnavailableError, RayActorError
 
 from study.bodies import BodySource
-from study.capacity import Capacity, capacity_of
+from study.capacity import Capacity, capacity_of, has_gpu
+from study.errors import UserError
 from study.launch import _run
 from study.ledger import Ledger
 from study.packing import Footprint, Pack
@@ -85,6 +88,16 @@ def test_the_scarcest_node_counts() -> None:
     assert (offer.device, offer.num_cpus, offer.trial_bytes) == ("cuda", 20, 40)
     assert capacity_of([{"CPU": 1.0, "GPU": 1.0}], [None]).trial_bytes is None
     assert capacity_of([{"CPU": 1.0}], []).trial_bytes == math.inf
+
+
+def test_a_gpu_that_torch_does_not_see_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Training on one processor instead would be a silent fallback, at the price of a GPU."""
+    with pytest.raises(UserError, match="Ray counts a GPU where torch sees none"):
+        capacity_of([{"CPU": 1.0, "GPU": 1.0}, {"CPU": 1.0, "GPU": 1.0}], [80, 0])
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert not has_gpu(0.0)
+    with pytest.raises(RuntimeError, match="CUDA_VISIBLE_DEVICES"):
+        has_gpu(0.25)
 
 
 def test_gpus_of_a_trial_follow_what_it_takes(tmp_path) -> None:
