@@ -50,6 +50,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         except _user_errors() as error:
             print(f"study: {one_line(error)}", file=sys.stderr)
             return 2
+        except MemoryError as error:
+            print(f"study: out of memory ({one_line(error)}); what was written stays", file=sys.stderr)
+            return 2
         except KeyboardInterrupt:
             command = shlex.join(["study", *arguments])
             print(f"study: interrupted; what ended is kept; to continue: {command}", file=sys.stderr)

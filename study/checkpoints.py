@@ -12,6 +12,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from study.errors import StorageError
 from study.packing import Pack, pack_id_of
 from study.state_file import StateFile
 from study.storage import Storage
@@ -76,7 +77,9 @@ def unfinished(storage: Storage) -> dict[str, list[str]]:
     for name in storage.names(_FOLDER):
         try:
             ids = json.loads(storage.read(f"{_FOLDER}/{name}")) if name.endswith(".json") else None
-        except (FileNotFoundError, ValueError):
+        except StorageError:
+            raise
+        except (OSError, ValueError):
             continue
         # What is no list of this pack's runs says nothing of them.
         if isinstance(ids, list) and pack_id_of(map(str, ids)) == name.removesuffix(".json"):

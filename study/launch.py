@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from study.cluster import connected
 from study.driver_lock import sole_driver
+from study.errors import StorageError
 from study.ledger import Ledger
 from study.ledger_schema import FINAL
 from study.packing import Pack, make_packs
@@ -98,6 +99,8 @@ def run_grid(
                     num_packs = _run(launch, reachable)
             _forget_finished(ledger)
             ledger.compact()
+    elif specs and ledger.is_untidy():
+        _tidy(ledger)
     finished = ledger.finished()
     counts = Counter(finished.get(spec.run_id, "missing") for spec in specs)
     numbers = {status: counts[status] for status in ("done", "failed", "diverged", "missing")}
@@ -200,6 +203,14 @@ def _packs(launch: Launch, todo: Sequence[RunSpec], offer: Capacity) -> list[Pac
     rest = [run for run in todo if run.run_id not in taken]
     memory_bytes = offer.trial_bytes
     return packs + make_packs(rest, device=offer.device, footprints=launch.footprints, memory_bytes=memory_bytes)
+
+
+def _tidy(ledger: Ledger) -> None:
+    """Do what a launch that was killed at its very end left undone; no lock is needed, and no right to write."""
+    try:
+        ledger.compact()
+    except StorageError as error:
+        _logger.warning("parts are not merged: %s", error)
 
 
 def _forget_finished(ledger: Ledger) -> None:

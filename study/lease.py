@@ -23,6 +23,7 @@ import uuid
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
+from study.errors import StorageError
 from study.processes import is_alive, machine, process_started
 from study.storage import Storage
 
@@ -120,25 +121,27 @@ class Lease:
             self._held = None
 
     def _is_free(self, number: int) -> bool:
+        now = time.monotonic()  # before the file is read: whoever is stopped in between has not seen it grow old
         try:
-            data = self._storage.read(self._path(number))
+            data = _read(self._storage, self._path(number))
         except FileNotFoundError:
             return True
         if self._seen != (number, data):
-            self._seen, self._seen_at = (number, data), time.monotonic()
+            self._seen, self._seen_at = (number, data), now
         holder = _parsed(data)
-        return (holder is not None and holder.is_gone()) or time.monotonic() - self._seen_at > self._expires_seconds
+        return (holder is not None and holder.is_gone()) or now - self._seen_at > self._expires_seconds
 
     def _numbers(self) -> list[int]:
-        names = [name.rpartition(".") for name in self._storage.names(_FOLDER)]
-        return sorted(int(number) for name, _, number in names if name == self._name and number.isdigit())
+        names = (name.rpartition(".") for name in self._storage.names(_FOLDER))
+        numbers = (number for name, _, number in names if name == self._name)
+        return sorted(int(number) for number in numbers if number.isascii() and number.isdigit())
 
     def _path(self, number: int) -> str:
         return f"{_FOLDER}/{self._name}.{number}"
 
     def _read(self, number: int) -> Holder | None:
         try:
-            return _parsed(self._storage.read(self._path(number)))
+            return _parsed(_read(self._storage, self._path(number)))
         except FileNotFoundError:
             return None
 
@@ -173,10 +176,25 @@ class _Heart:
 
     def _is_ours(self) -> bool:
         try:
-            there = _parsed(self._storage.read(self._path))
+            there = _parsed(_read(self._storage, self._path))
         except FileNotFoundError:
             return False  # whoever took the lease over removes the files before its own
         return there is not None and there.token == self._holder.token
+
+
+def _read(storage: Storage, path: str) -> bytes:
+    """A lease's file; empty where it is unreadable, which counts as damaged.
+
+    Raises:
+        FileNotFoundError: there is none.
+        StorageError: the place fails.
+    """
+    try:
+        return storage.read(path)
+    except (FileNotFoundError, StorageError):
+        raise
+    except OSError:
+        return b""
 
 
 def _document(holder: Holder) -> bytes:

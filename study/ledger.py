@@ -64,6 +64,10 @@ class Ledger:
             marker = json.loads(self.storage.read(MARKER))
             is_ours = marker["ledger"] == _MARKER["ledger"] and marker.keys() == _MARKER.keys()
             is_known = is_ours and 1 <= marker["schema_version"] <= COLUMNS_VERSION
+        except StorageError:
+            raise
+        except OSError as error:
+            raise UserError(f"'{place(self.uri)}/{MARKER}' cannot be read: {one_line(error.strerror)}") from None
         except (ValueError, TypeError, LookupError):
             is_known = False
         if not is_known:
@@ -129,12 +133,10 @@ class Ledger:
         try:
             if not isinstance(parse(path, self.storage.read(path), "runs"), Damaged):
                 return False
-        except FileNotFoundError:
-            return False  # it was sound, and has just been merged
         except StorageError:
             raise
         except OSError:
-            pass  # in the way, and nothing that anybody can read
+            pass  # unreadable; or gone by now, and nobody knows whether merged or set aside: a row too many is harmless
         return self.storage.commit(part_path("runs", rows, attempt), data)
 
     def has_results(self, run_ids: Sequence[str]) -> bool:
@@ -147,8 +149,10 @@ class Ledger:
             return False
         try:
             return not isinstance(parse(path, self.storage.read(path), "runs"), Damaged)
-        except FileNotFoundError:
-            return False
+        except StorageError:
+            raise
+        except OSError:
+            return False  # gone by now, or nothing that anybody can read
 
     def finished(self) -> dict[str, str]:
         """Status of every run that ended, by run id. Parts that were read before are not read again."""
@@ -156,6 +160,15 @@ class Ledger:
         keys = pa.concat_tables([RUNS.empty_table().select(KEYS), *self._keys.values()])
         best = keys.select(["run_id", "status"]).take(winners(keys))
         return dict(zip(best["run_id"].to_pylist(), best["status"].to_pylist(), strict=True))
+
+    def is_untidy(self) -> bool:
+        """Whether, as far as `finished` has read, rows lie in small parts, or some of them twice, or damaged.
+
+        Other readers of Parquet than this class see each run once only where nothing is left to merge.
+        """
+        sizes = [keys.num_rows for keys in self._keys.values()]
+        is_small = any(not ledger_compaction.is_merged(path) for path in self._keys)
+        return is_small or sum(sizes) > len(self.finished()) or bool(self._told)
 
     def runs(self, columns: Sequence[str] | None = None) -> pa.Table:
         """The table `ledger_schema.RUNS`, one row per run id, sorted by it; damaged parts are warned of.

@@ -18,7 +18,7 @@ import uuid
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from study.errors import one_line
+from study.errors import StorageError, one_line
 from study.ledger_parts import Damaged, parse, to_bytes
 from study.ledger_reading import Parts, in_threads, read_parts, stream_parts
 from study.ledger_rows import KEYS, MEASURED, measurements, pairs, winners
@@ -123,6 +123,11 @@ def _write(storage: Storage, listed: _Listed, tables: list[pa.Table]) -> None:
     assert is_new, "the name is random"
 
 
+def is_merged(path: str) -> bool:
+    """Whether a part is one of those that are written here."""
+    return _generation(path) > 0
+
+
 def _generation(path: str) -> int:
     found = _GENERATION.match(path)
     return int(found[1]) if found else 0
@@ -146,9 +151,15 @@ def _set_aside(storage: Storage, path: str, damaged: Damaged) -> Damaged:
 
 
 def _put_back_if_sound(storage: Storage, path: str, target: str) -> None:
-    """Another process may have set the damaged file aside, and a writer may have taken its name, just before us."""
-    with contextlib.suppress(OSError):
-        data = storage.read(target)
-        if isinstance(parse(path, data, path.partition("/")[0]), pa.Table):
-            storage.commit(f"{path.removesuffix('.parquet')}-{uuid.uuid4().hex[:8]}.parquet", data)
-            storage.remove(target)
+    """Another process may have set the damaged file aside, and a writer may have taken its name, just before us.
+
+    Moved, not copied: there may be no room for a copy.
+    """
+    try:
+        is_sound = isinstance(parse(path, storage.read(target), path.partition("/")[0]), pa.Table)
+    except StorageError:
+        raise
+    except OSError:
+        return
+    if is_sound:
+        storage.move(target, f"{path.removesuffix('.parquet')}-{uuid.uuid4().hex[:8]}.parquet")

@@ -78,13 +78,18 @@ def parse(path: str, data: bytes, name: str, columns: Sequence[str] | None = Non
         if not 1 <= version <= COLUMNS_VERSION:
             other = f"written by another version of this software (columns {version}, known are 1 to {COLUMNS_VERSION})"
             return Damaged(path, f"{other}; update it", stays=True)
-        if is_sealed and version == COLUMNS_VERSION:
-            schema = schema if columns is None else pa.schema([schema.field(column) for column in columns])
-            table = file.read(columns, use_threads=len(data) > _LARGE_BYTES)
-        else:
-            table = _migrated(_validated(file.read()), name, version)
+        is_ours = bool(is_sealed) and version == COLUMNS_VERSION and file.schema_arrow.equals(schema)
+        # A part of other columns is read whole, so that every reader refuses it, whatever columns it asks for.
+        wanted = columns if is_ours else None
+        table = file.read(wanted, use_threads=len(data) > _LARGE_BYTES)
+        if not (is_sealed and version == COLUMNS_VERSION):
+            table = _migrated(_validated(table), name, version)
+    except MemoryError:
+        raise  # Arrow's is an ArrowException too, and says nothing of the file
     except (pa.ArrowException, OSError, ValueError, LookupError, OverflowError) as error:
-        return Damaged(path, f"not a whole part: {one_line(error)}")
+        # Where the seal holds it is this machine that cannot read it.
+        return Damaged(path, f"not a whole part: {one_line(error)}", stays=is_sealed is True)
+    schema = schema if wanted is None else pa.schema([schema.field(column) for column in wanted])
     if not table.schema.equals(schema):
         odd = sorted(set(table.schema.names) ^ set(schema.names)) or ["types"]
         return Damaged(path, f"not the ledger's columns; they differ in {', '.join(map(one_line, odd[:3]))}")

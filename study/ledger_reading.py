@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ _AT_ONCE = 32
 _PARSED_AT_ONCE = 8
 """At most, and no more than there are processors: tables take more memory than the files that they were in."""
 _MAX_LISTINGS = 100
+_PAUSE_SECONDS = 0.02
 
 
 @dataclass(frozen=True)
@@ -65,13 +67,15 @@ def read_parts(storage: Storage, name: str, columns: Sequence[str] | None = None
         for path, part in _parsed(storage, new, name, columns):
             if part is not None:
                 (parts.damaged if isinstance(part, Damaged) else parts.tables)[path] = part
-            elif path in vanished:
+            elif path in vanished and storage.kind(path) != "missing":
                 parts.damaged[path] = _nothing_there(storage, path)
             else:
                 has_vanished = True  # merged away, or it never was a file: the next listing tells
                 vanished.add(path)
-        if not new or (number > 0 and not has_vanished):
+        if number > 0 and not has_vanished:
             return parts
+        if number > 0:
+            time.sleep(min(1.0, _PAUSE_SECONDS * number))  # the listing is an old one
     raise StorageError(f"'{place(storage.uri)}/{name}' keeps changing; try again")
 
 

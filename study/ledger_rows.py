@@ -79,7 +79,9 @@ def of_attempts(measured: pa.Table, name: str, runs: pa.Table) -> pa.Table:
 
 def pairs(table: pa.Table) -> pa.ChunkedArray:
     """Run id and attempt of every row as one text: what names a row for good."""
-    return pc.binary_join_element_wise(table["run_id"], table["attempt"], ":")
+    # Of small texts, whose places are counted with 32 bits, one array holds 43 million only.
+    texts = (table[name].cast(pa.large_string()) for name in ("run_id", "attempt"))
+    return pc.binary_join_element_wise(*texts, pa.scalar(":", pa.large_string()))
 
 
 def _taken(table: pa.Table, indices: pa.Array) -> pa.Table:

@@ -60,8 +60,10 @@ class StateFile:
             return from_bytes(self._storage.read(self._path), self._stamp)
         except FileNotFoundError:
             return None
-        except BadSnapshot as error:
-            self.set_aside(str(error))
+        except StorageError:
+            raise
+        except (BadSnapshot, OSError) as error:
+            self.set_aside(one_line(error))
             return None
 
     def set_aside(self, reason: str) -> None:

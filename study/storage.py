@@ -79,7 +79,7 @@ def open_storage(uri: str) -> Storage:
         UserError: the URI cannot be opened.
     """
     if "://" not in uri:
-        return LocalStorage(uri, Path(uri).expanduser().absolute())
+        return LocalStorage(uri, _local(uri))
     try:
         filesystem, root = pyarrow.fs.FileSystem.from_uri(_in_one_request(uri))
     except (pyarrow.ArrowException, OSError, ValueError) as error:
@@ -91,7 +91,14 @@ def open_storage(uri: str) -> Storage:
 
 def absolute(uri: str) -> str:
     """A URI, or a local path that means the same in every working folder."""
-    return uri if "://" in uri else str(Path(uri).expanduser().absolute())
+    return uri if "://" in uri else str(_local(uri))
+
+
+def _local(uri: str) -> Path:
+    try:
+        return Path(uri).expanduser().absolute()
+    except RuntimeError:
+        raise UserError(f"'{one_line(uri)}': there is no such user, and so no home folder") from None
 
 
 def _in_one_request(uri: str) -> str:

@@ -1,4 +1,4 @@
-"""`study.storage.Storage` in an object store: whole uploads, and transient errors tried again for a few minutes."""
+"""`study.storage.Storage` in an object store: whole uploads, and transient errors tried again for a while."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ _FINAL = (
     "ACCESS_DENIED", "NO_SUCH_BUCKET", "allow_bucket_creation", "INVALID_ACCESS_KEY", "INVALID_CLIENT_TOKEN",
     "SIGNATURE_DOES_NOT_MATCH",
 )  # fmt: skip
+_ABSENT = "NO_SUCH_KEY"  # where a copy was done already and its answer lost; other requests raise FileNotFoundError
 _FULL = ("QUOTA", "INSUFFICIENT_STORAGE", "INSUFFICIENTSTORAGE", "XMINIOSTORAGEFULL")
 
 _Answer = TypeVar("_Answer")
@@ -120,6 +121,8 @@ class ObjectStorage:
                 raise
             except (pyarrow.ArrowException, OSError) as error:
                 reason = one_line(error)
+                if _ABSENT in reason:
+                    raise FileNotFoundError(reason) from None
                 if pause is None or any(word in reason for word in _FINAL):
                     kind = StorageFull if any(word in reason.upper() for word in _FULL) else StorageError
                     raise kind(f"'{place(self.uri)}' fails: {reason}") from None
