@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from study.errors import LedgerWarning, StorageError, UserError, one_line, unknown_name
-from study.interruption import INTERRUPTED
+from study.interruption import INTERRUPTED, terminable
 
 if TYPE_CHECKING:
     from study.reply import Reply
@@ -44,9 +44,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         warnings.showwarning = _show_warning
         warnings.simplefilter("always", LedgerWarning)
         try:
-            args = _parse(arguments)
-            reply = _answer(args, ["study", *arguments])
-            _print(reply, as_json=args.json)
+            with terminable():
+                args = _parse(arguments)
+                reply = _answer(args, ["study", *arguments])
+                _print(reply, as_json=args.json)
         except _user_errors() as error:
             print(f"study: {one_line(error)}", file=sys.stderr)
             return 2

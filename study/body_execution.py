@@ -17,13 +17,15 @@ from study.body_cards import pretrained_card
 from study.body_store import has_body, publish
 from study.checkpoints import PERIOD_SECONDS
 from study.errors import StorageError, one_line
-from study.execution import FAILURES, CommitFailed, Tally
+from study.execution import FAILURES, CommitFailed
+from study.exhaustion import is_lasting
 from study.lease import Lease
 from study.ledger import Ledger
 from study.pretrain import Pretraining
 from study.pretraining_steps import precision_on
 from study.provenance import versions
 from study.state_file import BAD_STATE, LEAST_SECONDS, StateFile
+from study.tally import Tally
 from tasks.files import MissingData
 
 MAX_THREADS = 4
@@ -86,6 +88,8 @@ class BodyExecution:
         except StorageError as error:
             raise CommitFailed(one_line(error)) from None
         except (*FAILURES, MissingData) as error:
+            if is_lasting(error):
+                raise
             if isinstance(error, ArithmeticError):
                 self._file.remove()  # the same would come of it; another error may be the machine's
             self.tally.failed = 1
@@ -105,10 +109,12 @@ class BodyExecution:
         if has_body(self._storage, self._source.key):
             return
         self._pretraining = pretraining = self._begun()
+        before = pretraining.step / self._source.recipe.num_steps
         while not pretraining.is_done:
             pretraining.advance()
             self._tell(pretraining)
             self.tally.fraction = pretraining.step / self._source.recipe.num_steps
+            self.tally.restored = before
             if self._file.is_due and not pretraining.is_done:
                 self._save(pretraining)
             yield

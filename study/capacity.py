@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from study.errors import UserError
+from study.errors import UserError, one_line
 from study.packing import Device
 
+_logger = logging.getLogger(__name__)
 BLIND = (
     "Ray counts a GPU where torch sees none: install NVIDIA's driver and a torch with CUDA there "
     "(`study doctor` tells), or hide the GPU from Ray with CUDA_VISIBLE_DEVICES=''"
@@ -25,9 +27,9 @@ class Capacity:
 
     Attributes:
         device: what trials train on: GPUs wherever there are any.
-        num_cpus: all processors.
-        node_cpus: those of the node that has most: no trial can have more.
-        host_bytes: memory for each processor, on the node that has least of it.
+        num_cpus: all processors, of nodes with a GPU where trials train on those.
+        node_cpus: those of the node among them that has most: no trial can have more.
+        host_bytes: memory for each processor, on the node among them that has least of it.
         gpu_bytes: memory of the smallest GPU; None where there is none, or where it does not tell.
     """
 
@@ -47,7 +49,7 @@ def capacity() -> Capacity:
     """Of the cluster that this process is connected to; it has a processor (`study.cluster.connected`).
 
     Raises:
-        UserError: Ray counts GPUs where torch sees none.
+        UserError: Ray counts GPUs where torch sees none, or none of them can be used.
     """
     import ray
 
@@ -64,9 +66,11 @@ def capacity_of(nodes: Sequence[Mapping[str, float]], gpu_bytes: Sequence[int | 
     if 0 in gpu_bytes:
         raise UserError(BLIND)
     known = [number for number in gpu_bytes if number is not None]
+    with_gpu = [node for node in nodes if node.get("GPU", 0) >= 1]
+    nodes = with_gpu or nodes
     parts = [node.get("memory", math.inf) / node["CPU"] for node in nodes if node.get("CPU")]
     return Capacity(
-        device="cuda" if any(node.get("GPU", 0) >= 1 for node in nodes) else "cpu",
+        device="cuda" if with_gpu else "cpu",
         num_cpus=int(sum(node.get("CPU", 0) for node in nodes)),
         node_cpus=int(max((node.get("CPU", 0) for node in nodes), default=0)),
         host_bytes=min(parts, default=math.inf),
@@ -77,6 +81,7 @@ def capacity_of(nodes: Sequence[Mapping[str, float]], gpu_bytes: Sequence[int | 
 def _gpu_bytes(nodes: Sequence[Mapping[str, Any]]) -> list[int | None]:
     """Memory of the GPUs of every node that has any; 0 where torch sees none, None without an answer in time."""
     import ray
+    from ray.exceptions import RayError, RayTaskError
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     ask = ray.remote(num_cpus=0, num_gpus=0.01)(_memory_of_this_gpu)
@@ -86,7 +91,18 @@ def _gpu_bytes(nodes: Sequence[Mapping[str, Any]]) -> list[int | None]:
     answered, silent = ray.wait(asked, num_returns=len(asked), timeout=_ANSWER_SECONDS) if asked else ([], [])
     for answer in silent:
         ray.cancel(answer)
-    return [*ray.get(answered), *(None for _ in silent)]
+    memory: list[int | None] = [None for _ in silent]
+    reason = ""
+    for answer in answered:
+        try:
+            memory.append(ray.get(answer))
+        except RayError as error:
+            memory.append(None)
+            reason = one_line(error.cause if isinstance(error, RayTaskError) else error)
+            _logger.warning("a node with a GPU cannot say how much memory that has: %s", reason)
+    if reason and all(number is None for number in memory):
+        raise UserError(f"no node with a GPU can use it: {reason}")
+    return memory
 
 
 def _memory_of_this_gpu() -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import socket
 import time
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from study.errors import UserError, one_line
+from study.interruption import handlers_kept
 from study.processes import available_cpus
 
 ENVIRONMENT = {
@@ -30,6 +32,7 @@ _PACKAGES = ("study", "tasks", "models")
 _OBJECT_STORE_BYTES = 256 << 20
 """Shared memory of a private runtime: it carries specifications only."""
 _LOOK_SECONDS = 2.0
+_ANSWER_SECONDS = 5.0
 _REMINDER_SECONDS = 600.0
 _PATIENCE_SECONDS = 3600.0
 _WHY = "on the head `ray status` says what the autoscaler tried: a quota, no spot capacity, an image that is gone?"
@@ -55,14 +58,15 @@ def connected(address: str | None) -> Iterator[None]:
         yield
         return
     if address is None:
-        ray.init(
-            address="local",
-            num_cpus=available_cpus(),
-            include_dashboard=False,
-            object_store_memory=_OBJECT_STORE_BYTES,
-            logging_level=logging.ERROR,
-            log_to_driver=False,
-        )
+        with handlers_kept():
+            ray.init(
+                address="local",
+                num_cpus=available_cpus(),
+                include_dashboard=False,
+                object_store_memory=_OBJECT_STORE_BYTES,
+                logging_level=logging.ERROR,
+                log_to_driver=False,
+            )
     else:
         # Only our own packages travel; what they import is installed on the nodes.
         root = Path(__file__).parent.parent
@@ -72,7 +76,8 @@ def connected(address: str | None) -> Iterator[None]:
             "env_vars": ENVIRONMENT | forwarded,
         }
         try:
-            ray.init(address=address, runtime_env=runtime_env, logging_level=logging.ERROR, log_to_driver=False)
+            with handlers_kept():
+                ray.init(address=address, runtime_env=runtime_env, logging_level=logging.ERROR, log_to_driver=False)
         except (ConnectionError, ValueError, AuthenticationError) as error:
             raise UserError(
                 f"no Ray cluster at '{one_line(address)}', or it wants a token: start one, or leave --address out, "
@@ -83,17 +88,28 @@ def connected(address: str | None) -> Iterator[None]:
             _await_worker()
         yield
     finally:
-        ray.shutdown()
+        with handlers_kept():
+            ray.shutdown()
 
 
 def is_gone(address: str) -> bool:
     """Whether nobody answers at the address, host:port, of a cluster's head."""
     host, _, port = address.rpartition(":")
     try:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=_LOOK_SECONDS).close()
-    except OSError:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_ANSWER_SECONDS).close()
+    except (OSError, OverflowError):  # a port beyond 65535
         return True
     return False
+
+
+def require_head(address: str | None) -> None:
+    """Refuse an address, host:port, where nobody answers: Ray itself would try it again and again.
+
+    Raises:
+        UserError: so it is.
+    """
+    if address is not None and re.fullmatch(r"[^/]+:\d+", address) and is_gone(address):
+        raise UserError(f"nobody answers at '{one_line(address)}': start a Ray cluster there, or leave --address out")
 
 
 def _await_worker() -> None:

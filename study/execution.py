@@ -24,12 +24,13 @@ from study.attempt import Attempt, Engine, MakeEngine, Row
 from study.bodies import MissingBody
 from study.checkpoints import Checkpoint
 from study.errors import StorageError, one_line
-from study.exhaustion import is_out_of_memory
+from study.exhaustion import is_lasting, is_out_of_memory
 from study.ledger import Ledger
 from study.origin import Origin
 from study.packing import Pack
 from study.spec import RunSpec
 from study.state_file import LEAST_SECONDS
+from study.tally import Tally
 from study.training import Training
 from tasks.base import Task
 from tasks.catalogue import make_task
@@ -61,29 +62,6 @@ class CommitFailed(Exception):
     """What was trained cannot be committed, although it was tried for a while; the message says where and why."""
 
 
-@dataclass
-class Tally:
-    """How far a pack is; updated in place as its measurements come.
-
-    Attributes:
-        total: its runs, those included that had ended before.
-        ended, failed, diverged: runs that ended, and how many of them badly.
-        fraction: share of the steps that are done.
-        best_valid_accuracy: of the runs that ended in this execution, 0 while there is none.
-        error: why the last run failed that did; empty while none has.
-        note: how it stands, in words; empty where that says no more than the numbers.
-    """
-
-    total: int
-    ended: int = 0
-    failed: int = 0
-    diverged: int = 0
-    fraction: float = 0.0
-    best_valid_accuracy: float = 0.0
-    error: str = ""
-    note: str = ""
-
-
 @dataclass(frozen=True)
 class _Failure:
     """Why runs could not be trained together, and what of: something they share, memory, or one of them."""
@@ -105,6 +83,7 @@ class Execution:
     def __init__(self, pack: Pack, *, ledger: Ledger, origin: Origin, make_engine: MakeEngine = Training) -> None:
         self._pack, self._ledger, self._origin, self._make_engine = pack, ledger, origin, make_engine
         self._attempt: Attempt | None = None
+        self._num_steps = sum(run.num_steps for run in pack.runs)
         self._num_steps_done = 0
         self.tally = Tally(total=len(pack.runs))
 
@@ -113,6 +92,7 @@ class Execution:
 
         Raises:
             CommitFailed: the results of this execution are lost, but for a checkpoint.
+            torch.AcceleratorError: this process can use its GPU no more; another one may go on.
             StorageError: the ledger cannot be read.
         """
         yield from self._train(self._pack.runs)
@@ -160,6 +140,7 @@ class Execution:
             task = make_task(runs[0].task, protocol=runs[0].protocol, args=runs[0].task_args)
             attempt = Attempt(runs, make=lambda: self._engine(runs, task), checkpoint=checkpoint)
             self._attempt = attempt
+            self.tally.restored += attempt.num_steps_done / self._num_steps
             for _ in attempt.steps():
                 self._tell(attempt)
                 yield
@@ -167,6 +148,8 @@ class Execution:
         except StorageError:
             raise  # the ledger's place, and no fault of these runs
         except (*_EXPECTED, *FAILURES) as error:
+            if is_lasting(error):
+                raise
             # As text: a log record that held the exception would hold the engine, and with it the memory.
             _logger.warning("training %d runs failed: %s", len(runs), "".join(traceback.format_exception(error)))
             checkpoint.remove()
@@ -192,8 +175,7 @@ class Execution:
         )
 
     def _tell(self, attempt: Attempt) -> None:
-        num_steps = sum(run.num_steps for run in self._pack.runs)
-        self.tally.fraction = min(1.0, (self._num_steps_done + attempt.num_steps_done) / num_steps)
+        self.tally.fraction = min(1.0, (self._num_steps_done + attempt.num_steps_done) / self._num_steps)
         self.tally.best_valid_accuracy = max(self.tally.best_valid_accuracy, attempt.best_valid_accuracy)
 
     def _commit(

@@ -17,6 +17,39 @@ _NUM_LOOKS = 5
 """So often in a row what the work needs must be gone before the process gives up."""
 
 
+@contextmanager
+def terminable() -> Iterator[None]:
+    """During the block SIGTERM is what Ctrl-C is: a KeyboardInterrupt."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        del number, frame
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def handlers_kept() -> Iterator[None]:
+    """What is called in the block may handle signals in its own way; those that we handle are ours again after it."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in _SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            if callable(handler):
+                signal.signal(number, handler)
+
+
 class Interruption:
     """Whether this process was asked to stop.
 

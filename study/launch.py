@@ -13,7 +13,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from study.cluster import connected
+from study.cluster import connected, require_head
 from study.driver_lock import sole_driver
 from study.errors import StorageError
 from study.ledger import Ledger
@@ -88,6 +88,7 @@ def run_grid(
         launch, unreachable = _prepare(ledger, todo)
         if checkpoint_seconds is not None:
             launch = replace(launch, checkpoint_seconds=checkpoint_seconds)
+        require_head(address)
         ledger.prepare()
         with sole_driver(ledger.storage):
             todo = _todo(todo, ledger, endings)  # a driver that has just ended may have done some
@@ -163,6 +164,7 @@ def _run(launch: Launch, todo: Sequence[RunSpec]) -> int:
     from study.retries import is_no_fault
     from study.rounds import run_round
 
+    failed_before = launch.ledger.attempts()
     # Asked once: between two rounds an autoscaling cluster may be without a GPU for a while.
     offer = capacity()
     packs = _packs(launch, todo, offer)
@@ -170,7 +172,8 @@ def _run(launch: Launch, todo: Sequence[RunSpec]) -> int:
     lacking = {key: source for key, source in needed.items() if not has_body(launch.ledger.storage, key)}
     ready = [pack for pack in packs if not _keys(launch, pack) & lacking.keys()]
     waiting = [pack for pack in packs if _keys(launch, pack) & lacking.keys()]
-    errors = run_round(launch, list(lacking.values()), ready, offer) if lacking or ready else {}
+    later = sum(launch.flops[run.run_id] for pack in waiting for run in pack.runs)
+    errors = run_round(launch, list(lacking.values()), ready, offer, later=later) if lacking or ready else {}
     for _ in range(_MAX_ROUNDS):
         lost_bodies = [source for key, source in lacking.items() if is_no_fault(errors.get(key, ""))]
         if not lost_bodies:
@@ -180,13 +183,13 @@ def _run(launch: Launch, todo: Sequence[RunSpec]) -> int:
     launch = replace(launch, body_errors={key: errors[key] for key in lacking if key in errors})
     errors |= run_round(launch, [], waiting, offer) if waiting else {}
     num_packs = len(packs)
-    lost = _lost(launch, packs, errors)
+    lost = _lost(launch, packs, errors, failed_before)
     for _ in range(_MAX_ROUNDS):
         if not lost:
             break
         errors = run_round(launch, [], lost, offer)
         num_packs += len(lost)
-        lost = _lost(launch, lost, errors)
+        lost = _lost(launch, lost, errors, failed_before)
     if lost:
         num_runs, reason = sum(len(pack.runs) for pack in lost), next(iter(errors.values()), "no reason is known")
         _logger.warning("%d runs are missing after %d rounds: %s", num_runs, _MAX_ROUNDS, reason)
@@ -228,12 +231,18 @@ def _keys(launch: Launch, pack: Pack) -> set[str]:
     return {launch.sources[run.run_id].key for run in pack.runs if run.run_id in launch.sources}
 
 
-def _lost(launch: Launch, packs: Sequence[Pack], errors: Mapping[str, str]) -> list[Pack]:
-    """What of a round is to be tried again; a run that died alone, by its own fault if anything, gets a row."""
+def _lost(
+    launch: Launch, packs: Sequence[Pack], errors: Mapping[str, str], failed_before: Mapping[str, str]
+) -> list[Pack]:
+    """What of a round is to be tried again; a run that died alone, by its own fault if anything, gets a row.
+
+    Rows of the attempts before this launch say nothing of it: with `retry_failed` each run begins with one.
+    """
     from study.execution import failed_row
     from study.retries import again, is_no_fault
 
-    finished = launch.ledger.finished()
+    attempts = launch.ledger.attempts()
+    finished = {run_id for run_id, attempt in attempts.items() if failed_before.get(run_id) != attempt}
     for pack in packs:
         (run, *others) = pack.runs
         reason = errors.get(pack.pack_id, "its trial ended without a row")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from study.cluster import connected
-from study.errors import UserError
+from study.cluster import connected, require_head
+from study.errors import UserError, one_line
 from study.interruption import Interruption
 from study.ledger import Ledger
 from study.processes import available_cpus
@@ -15,8 +15,8 @@ from study.storage import absolute
 
 if TYPE_CHECKING:
     from study.bodies import BodySource
-    from study.execution import Tally
     from study.progress import Board
+    from study.tally import Tally
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,7 @@ def run_pretraining(
     ledger = Ledger(absolute(out))
     is_new = not has_body(ledger.storage, source.key)
     if is_new:
+        require_head(address)
         ledger.prepare()
         error = _here(source, ledger) if address is None else _on_cluster(source, ledger, address)
         if error:
@@ -131,6 +132,8 @@ def _here(source: BodySource, ledger: Ledger) -> str:
             _show(board, execution.tally)
     except CommitFailed as error:
         raise UserError(str(error)) from None
+    except torch.AcceleratorError as error:
+        return one_line(error)
     return execution.tally.error
 
 
@@ -138,7 +141,7 @@ def _show(board: Board, tally: Tally) -> None:
     from study.progress import Part
 
     # What went wrong is raised, and so told once.
-    board.update(0, Part(tally.ended, tally.failed, tally.fraction, error="", note=tally.note))
+    board.update(0, Part(tally.ended, tally.failed, tally.fraction, error="", note=tally.note, restored=tally.restored))
 
 
 def _on_cluster(source: BodySource, ledger: Ledger, address: str) -> str:

@@ -14,7 +14,6 @@ last failure. Every part is sealed (`ledger_parts`): one whose bytes have change
 
 from __future__ import annotations
 
-import json
 import uuid
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
@@ -24,6 +23,7 @@ import pyarrow as pa
 
 from study import ledger_compaction
 from study.errors import LedgerWarning, StorageError, UserError, one_line, place
+from study.ledger_marker import MARKER, check_marker, marker
 from study.ledger_parts import Damaged, digest, parse, part_path, to_bytes
 from study.ledger_reading import Parts, read_parts
 from study.ledger_rows import KEYS, MEASURED, of_attempts, one_row_each, winners
@@ -31,9 +31,7 @@ from study.ledger_schema import COLUMNS_VERSION, FINAL, RUNS, STATUSES, TABLES, 
 from study.spec import ENGINE_VERSION
 from study.storage import Storage, open_storage
 
-MARKER = "ledger.json"
 _PROBE = ".probe"  # one name, so that whoever died with it in place is tidied up after
-_MARKER = {"ledger": "fpt-study", "schema_version": COLUMNS_VERSION}
 
 
 class Ledger:
@@ -54,25 +52,10 @@ class Ledger:
         names = self.storage.names() if kind == "folder" else []
         self.exists = MARKER in names
         if self.exists:
-            self._check_marker()
+            check_marker(self.storage)
         elif names:
             shown = ", ".join(names[:3])
             raise UserError(f"'{place(uri)}' holds other files ({shown}): no ledger; give a new or empty folder")
-
-    def _check_marker(self) -> None:
-        try:
-            marker = json.loads(self.storage.read(MARKER))
-            is_ours = marker["ledger"] == _MARKER["ledger"] and marker.keys() == _MARKER.keys()
-            is_known = is_ours and 1 <= marker["schema_version"] <= COLUMNS_VERSION
-        except StorageError:
-            raise
-        except OSError as error:
-            raise UserError(f"'{place(self.uri)}/{MARKER}' cannot be read: {one_line(error.strerror)}") from None
-        except (ValueError, TypeError, LookupError):
-            is_known = False
-        if not is_known:
-            known = f"versions 1 to {COLUMNS_VERSION}" if COLUMNS_VERSION > 1 else "version 1"
-            raise UserError(f"'{place(self.uri)}/{MARKER}' is not that of a ledger of {known}")
 
     def prepare(self) -> None:
         """Make the ledger where it is missing, and make sure that it can be written.
@@ -83,7 +66,7 @@ class Ledger:
         try:
             self.storage.replace(_PROBE, b"")
             self.storage.remove(_PROBE)
-            self.storage.commit(MARKER, json.dumps(_MARKER).encode())
+            self.storage.commit(MARKER, marker())
         except OSError as error:
             raise UserError(f"cannot write to the ledger: {one_line(error)}") from None
         self.exists = True
@@ -156,10 +139,17 @@ class Ledger:
 
     def finished(self) -> dict[str, str]:
         """Status of every run that ended, by run id. Parts that were read before are not read again."""
+        return self._by_run("status")
+
+    def attempts(self) -> dict[str, str]:
+        """Attempt of the row that counts, by run id: a run that failed again has another one. Read as by `finished`."""
+        return self._by_run("attempt")
+
+    def _by_run(self, column: str) -> dict[str, str]:
         self._keys |= self._read("runs", KEYS, known=self._keys).tables
         keys = pa.concat_tables([RUNS.empty_table().select(KEYS), *self._keys.values()])
-        best = keys.select(["run_id", "status"]).take(winners(keys))
-        return dict(zip(best["run_id"].to_pylist(), best["status"].to_pylist(), strict=True))
+        best = keys.select(["run_id", column]).take(winners(keys))
+        return dict(zip(best["run_id"].to_pylist(), best[column].to_pylist(), strict=True))
 
     def is_untidy(self) -> bool:
         """Whether, as far as `finished` has read, rows lie in small parts, or some of them twice, or damaged.

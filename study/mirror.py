@@ -28,6 +28,7 @@ from study.spec import RunSpec
 
 _EVERY_SECONDS = 60.0
 _SHARE = 0.05
+_PATIENCE_SECONDS = 2.0
 """Of the time, at most this goes into looking and copying while runs are trained."""
 _KINDS = {
     "tensorboard": ("study.tracker_tensorboard", "tensorboardX", "a folder"),
@@ -107,9 +108,12 @@ def mirrored(target: Target | None, out: str, runs: Sequence[RunSpec]) -> Iterat
     thread.start()
     try:
         yield
-    finally:
+    except BaseException:
         ended.set()
-        thread.join()
+        thread.join(_PATIENCE_SECONDS)  # what it was copying it copies another time
+        raise
+    ended.set()
+    thread.join()
     mirror.sync()
 
 
@@ -134,11 +138,11 @@ class Mirror:
         pause = _EVERY_SECONDS
         while not ended.wait(pause):
             started = time.monotonic()
-            self.sync()
+            self.sync(ended)
             pause = max(_EVERY_SECONDS, (time.monotonic() - started) / _SHARE)
 
-    def sync(self) -> int:
-        """Copy the results that the tracker does not hold yet; returns how many were copied."""
+    def sync(self, ended: threading.Event | None = None) -> int:
+        """Copy the results that the tracker does not hold yet, until the event is set; returns how many were copied."""
         errors: tuple[type[Exception], ...] = (ImportError, OSError, RuntimeError, ValueError)
         num_copied = 0
         try:
@@ -148,6 +152,8 @@ class Mirror:
                 errors = (*errors, *self._tracker.errors)
                 self._copied |= self._tracker.known()
             for run, curve in self._read(new - self._copied):
+                if ended is not None and ended.is_set():
+                    break
                 assert self._tracker is not None
                 self._tracker.log(run, curve)
                 self._copied.add(run["run_id"])

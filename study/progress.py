@@ -17,6 +17,7 @@ from study.reply import quantity
 
 _PLAIN_SECONDS = 30.0
 _MAX_NOTES = 3
+_SILENCE_SECONDS = 300.0
 _WINDOW_SECONDS = 300.0
 """The pace is that of the last five minutes: what was there before the launch does not count for long."""
 _LEAST_DONE = 0.02
@@ -35,6 +36,7 @@ class Part:
         diverged: runs among them that diverged.
         gpu_memory_bytes: most that was allocated on its GPU at once; 0 without a GPU.
         note: how it stands, in words; empty where that says no more than the numbers.
+        restored: share of its work that an earlier worker had done, of which this one continued the state.
     """
 
     ended: int
@@ -44,6 +46,7 @@ class Part:
     diverged: int = 0
     gpu_memory_bytes: int = 0
     note: str = ""
+    restored: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,7 @@ class Board:
         total: things to do.
         uncounted: the first so many parts are work, but none of the things.
         members: ids of the runs of each part, by number; empty for none.
+        later: operations of what comes after this round.
         is_shared: the parts take from one store of things, so that only those that ended say how far the work is.
         console: where to write; by default stderr.
     """
@@ -76,22 +80,25 @@ class Board:
         total: int,
         uncounted: int = 0,
         members: Sequence[Sequence[str]] = (),
+        later: float = 0.0,
         is_shared: bool = False,
         console: Console | None = None,
     ) -> None:
         self._what, self._work, self._total, self._uncounted = what, work, total, uncounted
-        self._members, self._is_shared = members, is_shared
+        self._members, self._later, self._is_shared = members, later, is_shared
         self._console = console or Console(stderr=True)
         self._parts: dict[int, Part] = {}
+        self._before: dict[int, float] = {}
+        self._lost: set[int] = set()
         self._told: set[str] = set()
         self._last_text = ""
-        self._started = self._last_line = time.monotonic()
+        self._started = self._last_line = self._last_report = time.monotonic()
         self._moments: deque[_Moment] = deque()
 
     @contextmanager
     def shown(self) -> Iterator[None]:
         """Show the board during the block, and its last state after it."""
-        self._started = time.monotonic()
+        self._started = self._last_report = time.monotonic()
         self._moments.append(_Moment(self._started, 0, 0.0))
         if self._console.is_terminal:
             with Live(get_renderable=self._text, console=self._console, refresh_per_second=2):
@@ -103,12 +110,28 @@ class Board:
     def update(self, number: int, part: Part) -> None:
         """Take in the latest state of a part."""
         self._parts[number] = part
+        # What a worker of this launch did is done in it, though its successor finds it done.
+        self._before.setdefault(number, part.restored)
+        self._last_report = time.monotonic()
         self._remember()
         if part.error and part.error not in self._told:
             self._told.add(part.error)
             self.say(f"failed: {part.error}")
         if not self._console.is_terminal and time.monotonic() - self._last_line > _PLAIN_SECONDS:
             self._print()
+
+    def lose(self, number: int) -> None:
+        """A part whose worker died for good is no longer at work; what it had ended stays."""
+        self._lost.add(number)
+
+    def look(self) -> None:
+        """To be called now and then: say so where nothing has been heard for a long time."""
+        if time.monotonic() - self._last_report > _SILENCE_SECONDS:
+            self._last_report = time.monotonic()
+            self.say(
+                f"no trial has reported for {_SILENCE_SECONDS / 60:.0f} minutes: there may be no machine with room "
+                "for one; `ray status` tells what there is and what is asked for"
+            )
 
     def say(self, text: str) -> None:
         """One line that stays."""
@@ -118,10 +141,14 @@ class Board:
         now = time.monotonic()
         if not self._moments or now - self._moments[-1].seconds >= 1:
             counted = [(number, part) for number, part in self._parts.items() if number >= self._uncounted]
-            flops = sum(self._work[number] * part.fraction for number, part in counted)
+            flops = self._done(counted)
             self._moments.append(_Moment(now, sum(part.ended for _, part in counted), flops))
         while len(self._moments) > 2 and now - self._moments[1].seconds > _WINDOW_SECONDS:
             self._moments.popleft()
+
+    def _done(self, parts: Sequence[tuple[int, Part]]) -> float:
+        """Operations of these parts that were done in this round."""
+        return sum(self._work[number] * max(0.0, part.fraction - self._before[number]) for number, part in parts)
 
     def _print(self) -> None:
         """A plain line, unless nothing has changed since the last one."""
@@ -135,22 +162,25 @@ class Board:
         """Estimate from the work done so far; None while too little is."""
         parts = list(self._parts.items())
         if self._is_shared:
-            share = sum(part.ended for _, part in parts) / self._total if self._total else 0.0
+            done = float(sum(part.ended for _, part in parts))
+            left = self._total - done
         else:
-            share = sum(self._work[number] * part.fraction for number, part in parts) / sum(self._work)
-        if share < _LEAST_DONE:
+            done = self._done(parts)
+            left = sum(self._work) - sum(self._work[number] * part.fraction for number, part in parts) + self._later
+        if done == 0 or done < _LEAST_DONE * (done + left):
             return None
-        return (time.monotonic() - self._started) * (1 - share) / share
+        return (time.monotonic() - self._started) * left / done
 
     def snapshot(self) -> dict[str, Any]:
         """How the work stands, of plain JSON values; docs/watching.md says what they mean."""
         parts = list(self._parts.items())
         counted = [part for number, part in parts if number >= self._uncounted]
-        at_work = [(number, part) for number, part in parts if 0 < part.fraction < 1]
+        at_work = [(number, part) for number, part in parts if 0 < part.fraction < 1 and number not in self._lost]
         first, last = (self._moments[0], self._moments[-1]) if self._moments else (None, None)
         seconds = last.seconds - first.seconds if first and last else 0.0
-        pace = (last.ended - first.ended) / seconds if first and last and seconds else None
-        speed = (last.flops - first.flops) / seconds if first and last and seconds else None
+        # A worker that begins again from an earlier state takes back what it had told.
+        pace = max(0.0, last.ended - first.ended) / seconds if first and last and seconds else None
+        speed = max(0.0, last.flops - first.flops) / seconds if first and last and seconds else None
         return {
             "counted": self._what,
             "total": self._total,

@@ -42,7 +42,12 @@ class Launch:
 
 
 def run_round(
-    launch: Launch, bodies: Sequence[BodySource], packs: Sequence[Pack], offer: Capacity | None = None
+    launch: Launch,
+    bodies: Sequence[BodySource],
+    packs: Sequence[Pack],
+    offer: Capacity | None = None,
+    *,
+    later: float = 0.0,
 ) -> dict[str, str]:
     """Make bodies and train packs that need none of them; Ray must be connected.
 
@@ -50,22 +55,24 @@ def run_round(
         launch: what is known of the work.
         bodies, packs: what to do.
         offer: of the cluster, by default of the one that there is now.
+        later: operations of what comes after this round, for the estimate of the time that is left.
 
     Returns:
         Why a body could not be made, by its key, and how the worker of a pack died, by pack id.
     """
     ordered = [
         *sorted(bodies, key=lambda source: source.train_flops, reverse=True),
-        *sorted(packs, key=lambda pack: _flops(launch, pack), reverse=True),
+        *sorted(packs, key=lambda pack: _operations(launch, pack), reverse=True),
     ]
     offer = offer or capacity()
     errors: dict[str, str] = {}
     for first in range(0, len(ordered), _MAX_TRIALS):
-        errors |= _fit(launch, ordered[first : first + _MAX_TRIALS], offer)
+        rest = sum(_operations(launch, each) for each in ordered[first + _MAX_TRIALS :])
+        errors |= _fit(launch, ordered[first : first + _MAX_TRIALS], offer, later=later + rest)
     return errors
 
 
-def _fit(launch: Launch, work: Sequence[Pack | BodySource], offer: Capacity) -> dict[str, str]:
+def _fit(launch: Launch, work: Sequence[Pack | BodySource], offer: Capacity, *, later: float) -> dict[str, str]:
     from study import trainable, trials
     from study.progress import Board
 
@@ -74,7 +81,8 @@ def _fit(launch: Launch, work: Sequence[Pack | BodySource], offer: Capacity) -> 
     threads = max(1, min(MAX_THREADS, offer.node_cpus, offer.num_cpus // max(1, len(bodies))))
     board = Board(
         "runs" if packs else "bodies",
-        work=[*(source.train_flops for source in bodies), *(_flops(launch, pack) for pack in packs)],
+        work=[_operations(launch, each) for each in work],
+        later=later,
         total=sum(len(pack.runs) for pack in packs) if packs else len(bodies),
         uncounted=len(bodies) if packs else 0,
         members=[*([] for _ in bodies), *([run.run_id for run in pack.runs] for pack in packs)],
@@ -111,5 +119,5 @@ def _name(work: Pack | BodySource) -> str:
     return work.key if isinstance(work, BodySource) else work.pack_id
 
 
-def _flops(launch: Launch, pack: Pack) -> float:
-    return sum(launch.flops[run.run_id] for run in pack.runs)
+def _operations(launch: Launch, work: Pack | BodySource) -> float:
+    return work.train_flops if isinstance(work, BodySource) else sum(launch.flops[run.run_id] for run in work.runs)

@@ -16,7 +16,7 @@ from study import preflight, tuned
 from study.bodies import resolve
 from study.body_store import has_body
 from study.capacity import Capacity, capacity
-from study.cluster import connected
+from study.cluster import connected, require_head
 from study.driver_lock import sole_driver
 from study.launch import run_grid
 from study.ledger import Ledger
@@ -51,6 +51,7 @@ def run_search(
         KeyboardInterrupt: after a clean stop; the same command continues.
     """
     ledger = Ledger(absolute(out))
+    require_head(address)
     ledger.prepare()
     sources, lacking = resolve([plan.target.base for plan in plans])
     reasons = {plan.name: lacking.get(plan.target.base.run_id, "") for plan in plans}

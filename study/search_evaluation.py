@@ -19,6 +19,7 @@ import torch
 
 from study.errors import StorageError, one_line
 from study.execution import FAILURES
+from study.exhaustion import is_lasting
 from study.measurements import Evaluated, Measurement
 from study.origin import Origin
 from study.search_readings import Proposal, Reading
@@ -110,6 +111,8 @@ def _tried(pack: _Pack, origin: Origin, storage: Storage, make_engine: Callable[
     except StorageError:
         raise
     except FAILURES as error:
+        if is_lasting(error):
+            raise  # the proposals are told to the next worker
         # As text: whatever holds the exception holds the engine, and with it the memory.
         _logger.warning(
             "evaluating %d proposals failed: %s", len(pack.left), "".join(traceback.format_exception(error))

@@ -146,4 +146,5 @@ class SearchTrial(tune.Trainable):
             "fraction": 1.0 if is_done else min(0.99, progress.ended / max(1, progress.total)),
             "error": "",
             "note": "",
+            "restored": 0.0,
         }

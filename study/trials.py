@@ -7,7 +7,7 @@ import logging
 import re
 import tempfile
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -32,12 +32,13 @@ class Stopper(tune.Stopper):
         fatal: why the round makes no sense any more; empty while it does.
     """
 
-    def __init__(self, interruption: Interruption, say: Callable[[str], None] | None = None) -> None:
-        self._interruption, self._say = interruption, say
+    def __init__(self, interruption: Interruption, board: Board) -> None:
+        self._interruption, self._board = interruption, board
+        self._has_said = False
         self.fatal = ""
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"_interruption": None, "_say": None, "fatal": self.fatal}
+        return {"fatal": self.fatal}
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
         """Ray's hook after every report."""
@@ -47,9 +48,10 @@ class Stopper(tune.Stopper):
 
     def stop_all(self) -> bool:
         """Ray's hook, several times a second."""
-        if self._interruption.has_come and self._say is not None:
-            self._say("stopping: trials keep what they did; once more to stop at once")
-            self._say = None
+        if self._interruption.has_come and not self._has_said:
+            self._board.say("stopping: trials keep what they did; once more to stop at once")
+            self._has_said = True
+        self._board.look()
         return bool(self.fatal) or self._interruption.has_come
 
 
@@ -74,6 +76,8 @@ class BoardCallback(tune.Callback):
         """Ray's hook after the last failure of a trial."""
         del iteration, trials, info
         self.died[trial.trial_id] = (trial.config["number"], trial.num_failures)
+        if self._board is not None:
+            self._board.lose(trial.config["number"])
 
     def on_trial_result(
         self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
@@ -126,7 +130,7 @@ def fit(
     callback = BoardCallback(board)
     head = ray.get_runtime_context().gcs_address
     interruption = Interruption(is_gone=lambda: is_gone(head))
-    stopper = Stopper(interruption, board.say)
+    stopper = Stopper(interruption, board)
 
     def resources(config: dict[str, Any]) -> tune.PlacementGroupFactory:
         number = config["number"]

@@ -36,9 +36,6 @@ GRIDS = {
     **{f"scaling-{each}{end}": f"{_LADDERS}:{each}:{scale}" for end, scale in _SCALES.items() for each in _AXES},
 }
 
-# What a mistake in a user's file raises; it is told with its line, not as our traceback.
-_MISTAKES = (SyntaxError, ImportError, NameError, AttributeError, TypeError, ValueError, LookupError, ArithmeticError)
-
 
 def load_grid(name: str) -> list[RunSpec]:
     """The runs of a grid, each once.
@@ -74,7 +71,7 @@ def _call(path: Path, function_name: str) -> list[object]:
         if callable(function):
             made = function()
             return list(made) if isinstance(made, Iterable) else [made]
-    except _MISTAKES as error:
+    except (Exception, SystemExit) as error:  # told with its line, not as a traceback of ours
         raise UserError(f"{_where(error, path)}: {type(error).__name__}: {one_line(error)}") from error
     own = [key for key, value in vars(module).items() if getattr(value, "__module__", None) == module.__name__]
     raise unknown_name(f"function in {path}", function_name, [key for key in own if not key.startswith("_")])

@@ -2,8 +2,11 @@
 
 import json
 import os
+import signal
+import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -93,6 +96,8 @@ def test_mistakes(
     ("change", "words"),
     [
         (("bit-xor", "bit-xr"), "did you mean bit-xor"),
+        (("range(2)", 'open("/nowhere/seeds")'), "FileNotFoundError"),
+        (("range(2)", "exit(3)"), "SystemExit: 3"),
         (("return", "retrun"), "SyntaxError"),
         (('"num_steps": 2', '"num_steps": 2, "lr": -1'), "lr must be finite and above 0, not -1"),
         (("range(2)", "(-1, 0)"), "seed must be from 0"),
@@ -191,6 +196,47 @@ def test_interruption_tells_how_to_go_on(
     assert main(argv) == 130
     err = capsys.readouterr().err
     assert err.count("\n") == 1 and f"study run {grid} --out '{tmp_path}/my out'" in err
+
+
+@pytest.mark.parametrize("phase", ["preflight.unreachable", "launch.manifest", "cluster._await_worker"])
+def test_sigterm_is_as_good_as_ctrl_c_at_any_time(
+    phase: str, grid: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A scheduler sends no Ctrl-C. The lock must be given back, or whoever continues elsewhere waits for it."""
+    import ray
+
+    from study import cluster, launch
+
+    def handles_signals_itself(**given) -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *args: sys.exit(15))
+
+    def asked_to_end(*args, **kwargs) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(20)
+
+    monkeypatch.setattr(ray, "init", handles_signals_itself)
+    monkeypatch.setattr(ray, "shutdown", handles_signals_itself)
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(launch, "require_head", lambda address: None)
+    monkeypatch.setattr(cluster, "ENVIRONMENT", {})
+    monkeypatch.setattr(f"study.{phase}", asked_to_end)
+    handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    out = tmp_path / "out"
+    assert main(["run", grid, "--out", str(out), "--address", "10.0.0.1:1"]) == 130
+    assert "to continue: study run" in capsys.readouterr().err
+    assert not list(out.glob("leases/*"))
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == handlers
+
+
+def test_an_address_where_nobody_answers_is_refused_at_once(
+    grid: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    for address in (f"127.0.0.1:{port}", "localhost:99999"):
+        assert "nobody answers at" in refused(["run", grid, "--out", str(tmp_path / "o"), "--address", address], capsys)
+    assert not (tmp_path / "o").exists()
 
 
 def test_our_own_mistakes_are_not_hidden(

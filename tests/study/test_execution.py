@@ -126,6 +126,16 @@ def test_parts_of_a_pack_that_ended_before_are_not_trained_again(ledger):
     assert (tally.ended, tally.failed) == (3, 0) and ledger.runs().num_rows == 3
 
 
+@pytest.mark.parametrize("words", ["device-side assert triggered", "an illegal memory access was encountered"])
+def test_a_spoilt_gpu_fails_no_run(ledger, words: str):
+    """Whatever this process trained next would fail: another one has to go on."""
+    with pytest.raises(torch.AcceleratorError, match=words):
+        _execute(_pack(3), ledger, StandIn(torch.AcceleratorError(f"CUDA error: {words}"), bad_seeds=(1,)))
+    assert ledger.runs().num_rows == 0
+    train = StandIn(torch.AcceleratorError("CUDA error: out of memory"), bad_seeds=(1,), most=1)
+    assert _execute(_pack(3), ledger, train).tally.failed == 0 and ledger.runs().num_rows == 3
+
+
 def test_one_bad_run_does_not_fail_its_neighbours(ledger):
     train = StandIn(RuntimeError("boom\nsecond line"), bad_seeds=(1,))
     tally = _execute(_pack(3), ledger, train).tally

@@ -11,12 +11,13 @@ from ray import cloudpickle
 
 from study import execution, launch, rounds, trainable
 from study.errors import StorageFull, UserError
-from study.execution import Execution, Tally
+from study.execution import Execution
 from study.ledger import Ledger
 from study.origin import Origin
 from study.packing import Pack
 from study.progress import Board
 from study.spec import RunSpec
+from study.tally import Tally
 from study.trainable import Job, StudyTrial
 from study.trials import fit
 

@@ -102,3 +102,55 @@ def test_the_line_says_pace_and_memory_where_there_are_any(clock):
     assert "1 diverged" in text.getvalue() and text.getvalue().endswith(
         "2 runs/min, 0.00833FLOP/s, 3.0 GiB of GPU memory\n"
     )
+
+
+def test_what_an_earlier_launch_did_is_not_the_pace_of_this_one(clock):
+    board = _board(io.StringIO())
+    with board.shown():
+        clock[0] += 60
+        board.update(1, Part(ended=0, failed=0, fraction=0.6, error="", restored=0.5))
+        assert board.seconds_left() == pytest.approx(60 * (4 - 1.8) / 0.3)
+        # Its worker died and another one goes on from a state of this launch: that was done in it.
+        clock[0] += 60
+        board.update(1, Part(ended=0, failed=0, fraction=0.7, error="", restored=0.6))
+        assert board.seconds_left() == pytest.approx(120 * (4 - 2.1) / 0.6)
+
+
+def test_what_comes_later_is_part_of_the_remaining_time(clock):
+    board = Board("runs", work=[1.0, 3.0], total=4, later=4.0, console=Console(file=io.StringIO()))
+    with board.shown():
+        clock[0] += 60
+        board.update(0, Part(ended=1, failed=0, fraction=1.0, error=""))
+        assert board.seconds_left() == pytest.approx(60 * 7)
+
+
+def test_a_worker_that_begins_again_gives_no_negative_speed_and_a_dead_one_is_not_at_work(clock):
+    board = Board("runs", work=[1.0, 3.0], total=4, members=[["a"], ["b"]], console=Console(file=io.StringIO()))
+    with board.shown():
+        clock[0] += 60
+        for number in range(2):
+            board.update(number, Part(ended=0, failed=0, fraction=0.5, error=""))
+        clock[0] += 60
+        board.update(1, Part(ended=0, failed=0, fraction=0.5, error=""))
+        clock[0] += 305
+        board.update(1, Part(ended=0, failed=0, fraction=0.1, error=""))
+        assert board.snapshot()["flops_per_second"] == 0
+        board.lose(0)
+        state = board.snapshot()
+        assert (state["trials_at_work"], state["run_ids"]) == (1, ["b"])
+
+
+def test_silence_is_told_now_and_then(clock):
+    text = io.StringIO()
+    board = _board(text)
+    with board.shown():
+        board.look()
+        clock[0] += 299
+        board.update(0, Part(ended=0, failed=0, fraction=0.1, error=""))
+        clock[0] += 299
+        board.look()
+        assert "no trial has reported" not in text.getvalue()
+        for _ in range(4):
+            clock[0] += 151
+            board.look()
+    assert text.getvalue().count("no trial has reported for 5 minutes") == 2

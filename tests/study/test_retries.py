@@ -10,6 +10,7 @@ from ray.exceptions import ActorUnavailableError, RayActorError
 from study.bodies import BodySource
 from study.capacity import Capacity, capacity_of, has_gpu
 from study.errors import UserError
+from study.execution import failed_row
 from study.launch import _run
 from study.ledger import Ledger
 from study.packing import Footprint, Pack
@@ -62,7 +63,7 @@ def test_bodies_whose_machine_went_are_made_before_what_needs_them(tmp_path, mon
     lost, bad = (sources[run.run_id].key for run in need)
     rounds, ledger = [], Ledger(str(tmp_path))
 
-    def run_round(launch: Launch, bodies, packs, offer) -> dict[str, str]:
+    def run_round(launch: Launch, bodies, packs, offer, later=0.0) -> dict[str, str]:
         rounds.append(([source.key for source in bodies], seeds(packs), launch.body_errors))
         return {lost: f"{EARLY_LOSS}: SIGKILL", bad: "ValueError: no text"} if len(rounds) == 1 else {}
 
@@ -80,14 +81,50 @@ def test_packs_with_a_state_are_made_again() -> None:
     assert seeds(adopted(RUNS, unfinished)) == [[6, 2], [7]]
 
 
+@pytest.mark.parametrize("has_failed_before", [False, True])
+@pytest.mark.parametrize("reason", [SIZED, GONE])
+def test_runs_that_failed_before_are_retried_like_new_ones(
+    made, tmp_path, monkeypatch: pytest.MonkeyPatch, reason: str, has_failed_before: bool
+) -> None:
+    """The row of the earlier failure says nothing of what happens to the run now."""
+    ledger, rounds = Ledger(str(tmp_path / "out")), []
+    ledger.prepare()
+    if has_failed_before:
+        ledger.append([failed_row(run, "MissingData: none") for run in RUNS[:4]], [], "p")
+
+    def run_round(launch: Launch, bodies, packs, offer, later=0.0) -> dict[str, str]:
+        rounds.append(seeds(packs))
+        died = [pack for pack in packs if len(rounds) == 1 or (reason == SIZED and RUNS[3] in pack.runs)]
+        for pack in packs:
+            if pack not in died:
+                ledger.append([{**failed_row(run, ""), "status": "done"} for run in pack.runs], [], pack.pack_id)
+        return {pack.pack_id: reason for pack in died}
+
+    monkeypatch.setattr("study.rounds.run_round", run_round)
+    monkeypatch.setattr("study.capacity.capacity", lambda: Capacity("cpu", 2, 2, 1e12, None))
+    _run(Launch(ledger, flops={run.run_id: 1.0 for run in RUNS}), RUNS[:4])
+    if reason == GONE:
+        assert rounds == [[[0, 1, 2, 3]], [[0, 1, 2, 3]]] and set(ledger.finished().values()) == {"done"}
+    else:
+        assert rounds == [[[0, 1, 2, 3]], [[0, 1], [2, 3]], [[2], [3]]]
+        errors = {row["seed"]: row["error"] for row in ledger.runs().to_pylist() if row["status"] == "failed"}
+        assert errors == {3: SIZED}
+
+
 def test_the_scarcest_node_counts() -> None:
     head = {"memory": 4e9, "object_store_memory": 1e9}
     nodes = [head, {"CPU": 8.0, "memory": 32e9}, {"CPU": 4.0, "memory": 8e9}]
     assert capacity_of(nodes, []) == Capacity("cpu", num_cpus=12, node_cpus=8, host_bytes=2e9, gpu_bytes=None)
     offer = capacity_of([*nodes, {"CPU": 8.0, "GPU": 2.0, "memory": 64e9}], [80, 40, None])
-    assert (offer.device, offer.num_cpus, offer.trial_bytes) == ("cuda", 20, 40)
+    assert (offer.device, offer.num_cpus, offer.trial_bytes) == ("cuda", 8, 40)
     assert capacity_of([{"CPU": 1.0, "GPU": 1.0}], [None]).trial_bytes is None
     assert capacity_of([{"CPU": 1.0}], []).trial_bytes == math.inf
+
+
+def test_a_body_asks_for_no_more_processors_than_a_node_with_a_gpu_has() -> None:
+    nodes = [{"CPU": 64.0, "memory": 512e9}, {"CPU": 2.0, "GPU": 1.0, "memory": 16e9}]
+    offer = capacity_of(nodes, [80])
+    assert (offer.num_cpus, offer.node_cpus, offer.host_bytes) == (2, 2, 8e9)
 
 
 def test_a_gpu_that_torch_does_not_see_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

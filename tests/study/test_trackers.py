@@ -1,11 +1,14 @@
 """The adapters of W&B and MLflow, against stand-ins with as much of their interfaces as is used."""
 
 import sys
+import threading
+import time
 import types
 from typing import Any
 
 import pytest
 
+from study import mirror
 from study.ledger import Ledger
 from study.mirror import Mirror, Target
 
@@ -139,3 +142,35 @@ def test_mlflow_finds_its_runs_again(ledger: Ledger, made: Any, monkeypatch: pyt
     stamp = round(made.START.timestamp() * 1000)
     assert ("valid/loss", 0.5, stamp, 1) in run.metrics and ("test_accuracy", 0.75, stamp, 0) in run.metrics
     assert ("task", "bit-xor") in run.params and run.info.status == "FINISHED"
+
+
+def test_an_interrupted_launch_does_not_wait_for_a_slow_tracker(
+    ledger: Ledger, made: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was not copied is copied another time."""
+    logged: list[str] = []
+    has_begun = threading.Event()
+
+    class Slow:
+        errors = ()
+
+        def known(self) -> set[str]:
+            return set()
+
+        def log(self, run: dict, curve: list) -> None:
+            has_begun.set()
+            time.sleep(0.2)
+            logged.append(run["run_id"])
+
+    monkeypatch.setattr(mirror, "_EVERY_SECONDS", 0.0)
+    monkeypatch.setattr(mirror, "open_tracker", lambda target: Slow())
+    for seed in range(6):
+        append(ledger, made, seed)
+    runs = [made.spec(seed) for seed in range(6)]
+    with pytest.raises(KeyboardInterrupt), mirror.mirrored(Target("wandb", "x"), ledger.uri, runs):
+        assert has_begun.wait(20)
+        raise KeyboardInterrupt
+    assert len(logged) < 6
+    with mirror.mirrored(Target("wandb", "x"), ledger.uri, runs):
+        pass
+    assert set(logged) == {run.run_id for run in runs}
