@@ -29,7 +29,8 @@ RAY = {
 # Identity, storage and selection of runs: loaded by every command and by the analysis.
 LIGHT = {
     "study.errors", "study.inits", "study.spec", "study.spec_checks", "study.storage", "study.ledger",
-    "study.ledger_marker", "study.ledger_parts", "study.ledger_schema", "study.ledger_rows", "study.ledger_reading", "study.ledger_compaction",
+    "study.ledger_marker", "study.ledger_parts", "study.ledger_schema", "study.ledger_rows", "study.ledger_reading",
+    "study.ledger_compaction",
     "study.storage_local", "study.storage_objects", "study.processes", "study.lease", "study.driver_lock",
     "study.packing", "study.selection", "study.grids", "study.grids.quickstart", "study.grids.smoke",
     "study.grids.cells", "study.grids.variants", "study.grids.tables", "study.grids.paper_settings",
