@@ -46,7 +46,7 @@ def handlers_kept() -> Iterator[None]:
         yield
     finally:
         for number, handler in before.items():
-            if callable(handler):
+            if handler is not signal.SIG_DFL:  # with nothing of ours to come back to, whoever is called knows better
                 signal.signal(number, handler)
 
 

@@ -62,12 +62,22 @@ def run_search(
             with connected(address):
                 reasons |= _evaluate(ledger, todo)
         ended = [found(ledger, plan, reasons[plan.name]) for plan in plans]
+    _warn_of_unequal_budgets(ended)
     settings = [each.setting for each in ended if each.setting is not None]
     applied = tuned.apply([run for plan in plans for run in plan.target.runs], settings)
     runs = [run for run in applied.different if run.run_id in applied.tuned]
     if runs:
         run_grid(runs, out=out, address=address, grid_name=grid_name, command=command, tuned=applied.tuned)
     return [confirmed(ledger, each) for each in ended]
+
+
+def _warn_of_unequal_budgets(ended: Sequence[Outcome]) -> None:
+    """Earlier commands may have searched longer for some of the variants."""
+    counts = {each.plan.target.variant: sum(each.counts.values()) for each in ended if each.counts}
+    if len(set(counts.values())) > 1:
+        told = ", ".join(f"{variant} {count}" for variant, count in counts.items())
+        advice = f"for a fair comparison repeat with --samples {max(counts.values())}"
+        _logger.warning("the variants have had different numbers of proposals (%s); %s", told, advice)
 
 
 def _is_open(ledger: Ledger, plan: Plan) -> bool:

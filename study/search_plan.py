@@ -15,10 +15,10 @@ from study.provenance import versions
 from study.search_readings import error_of, readings, state_of
 from study.search_rows import journal_path
 from study.search_rungs import ETA, rung_steps
-from study.search_samplers import GRID
+from study.search_samplers import GRID, TO_THE_END
 from study.search_space import SHAPES, Space, Value, own_values
 from study.search_study import SearchStudy
-from study.search_targets import FIRST_SEED, Target, study_name
+from study.search_targets import FIRST_SEED, Target, searched_body_seed, study_name
 from study.spec import ENGINE_VERSION, canonical_json
 from study.storage import Storage
 from study.storage_local import LocalStorage
@@ -51,14 +51,23 @@ class Plan:
     @property
     def name(self) -> str:
         """Of the study; the same for the same search, however many proposals are asked for."""
-        settings = {"sampler": self.sampler, "seeds": self.num_seeds, "eta": ETA, "engine_version": ENGINE_VERSION}
+        base = self.target.base
+        settings = {
+            "sampler": self.sampler,
+            "seeds": self.num_seeds,
+            "eta": ETA,
+            "rung_steps": list(self.rung_steps),
+            "first": self.space.own(own_values(base)),
+            "body_seed": searched_body_seed(base),
+            "engine_version": ENGINE_VERSION,
+        }
         return study_name(self.target, self.space, settings | {"points": [dict(point) for point in self.points]})
 
     @property
     def rung_steps(self) -> tuple[int, ...]:
-        """Steps at which proposals are compared; with sampler `grid`, whose points all count, the last one alone."""
+        """Steps at which proposals are compared; with samplers that stop none early the last one alone."""
         base = self.target.base
-        rungs = {"num_rungs": 0} if self.sampler == GRID else {}
+        rungs = {"num_rungs": 0} if self.sampler in TO_THE_END else {}
         return rung_steps(base.num_steps, base.eval_every_steps, **rungs)
 
     @property

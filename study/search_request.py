@@ -66,11 +66,11 @@ def plans(request: Request, runs: Sequence[RunSpec]) -> list[Plan]:
     chosen = targets(runs, request.task, request.variants, request.num_steps)
     if any(each.base.features is Features.CACHED for each in chosen):
         raise UserError("a search cannot use cached features, which take in every split at once; search output-only")
-    sizes = {(each.base.num_steps, each.base.batch_size) for each in chosen}
+    sizes = {(each.base.num_steps, each.base.batch_size, each.base.eval_every_steps) for each in chosen}
     if len(sizes) > 1:
-        told = ", ".join(f"{steps} x {batch}" for steps, batch in sorted(sizes))
+        told = ", ".join(f"{steps} x {batch}, read every {every}" for steps, batch, every in sorted(sizes))
         raise UserError(
-            f"the variants differ in steps x batch ({told}), so no search of them would be fair; give --where"
+            f"the variants differ in steps x batch or readings ({told}), so no search would be fair; give --where"
         )
     preflight.resolve([each.base for each in chosen])
     made = []

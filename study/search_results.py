@@ -54,8 +54,18 @@ def found(ledger: Ledger, plan: Plan, reason: str) -> Outcome:
         reason = reason or f"{left} proposals are missing; the same command continues"
     if study.best is None:
         return Outcome(plan, counts, num_steps, None, "", reason or "no proposal was complete")
-    setting = _setting(plan, study, counts, num_steps)
+    setting = _as_it_was_found(ledger, _setting(plan, study, counts, num_steps))
     return Outcome(plan, counts, num_steps, setting, tuned.write(ledger.storage, setting), reason)
+
+
+def _as_it_was_found(ledger: Ledger, setting: tuned.TunedSetting) -> tuned.TunedSetting:
+    """A command that evaluated nothing new changes neither the date nor the versions of what was found."""
+    _, before = tuned.find(ledger.storage, setting.task, setting.variant, setting.key)
+    same = ("study", "proposal", "proposals", "num_steps_spent")
+    if before is None or any(before.found.get(name) != setting.found[name] for name in same):
+        return setting
+    kept = {name: before.found[name] for name in ("git_revision", "versions", "found_at") if name in before.found}
+    return dataclasses.replace(setting, found={**setting.found, **kept})
 
 
 def _setting(plan: Plan, study: SearchStudy, counts: Mapping[str, int], num_steps: int) -> tuned.TunedSetting:

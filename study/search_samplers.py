@@ -17,10 +17,12 @@ SAMPLERS = {
     "tpe": "tree-structured Parzen estimator: learns from what was evaluated (the default)",
     "random": "independent points",
     "qmc": "Sobol points, which fill the space evenly; choices among values are drawn independently",
-    "gp": "Gaussian process; for few, expensive proposals",
+    "gp": "Gaussian process; for few, expensive proposals; none is stopped early",
     "grid": "every combination of the values of --set and evenly spaced learning rates; none is stopped early",
 }
 GRID = "grid"
+TO_THE_END = ("gp", GRID)
+"""Samplers whose proposals are not stopped early: Optuna's Gaussian process learns from complete ones alone."""
 _LEAST_STARTUP, _MOST_STARTUP = 4, 10
 """Random proposals before TPE or GP begins to choose: a third of all, within these bounds (Optuna's default is 10)."""
 

@@ -119,6 +119,7 @@ def default_space(run: RunSpec, num_train_examples: int | None) -> Space:
     batches = sorted({max(1, run.batch_size // 2), run.batch_size, 2 * run.batch_size})
     batches = [size for size in batches if num_train_examples is None or size <= num_train_examples]
     dropouts = tuple(sorted({0.0, 0.1, run.dropout}))
+    own = own_values(run)
     dimensions = (
         Dimension(
             "lr",
@@ -136,9 +137,17 @@ def default_space(run: RunSpec, num_train_examples: int | None) -> Space:
         Dimension("clip_norm", Range(0.1, 10.0, is_log=True), "a decade on either side of 1", switch="clips"),
         Dimension("orthogonal_gain", Range(0.5, 4.0, is_log=True), "around the paper's 1.41, the square root of 2"),
     )
+    dimensions = tuple(replace(each, domain=_with_own(each.domain, own.get(each.name))) for each in dimensions)
     kept = tuple(each for each in dimensions if not isinstance(each.domain, Choice) or len(each.domain.values) > 1)
     names = {each.name for each in kept}
-    return Space(kept, {name: value for name, value in own_values(run).items() if name not in names})
+    return Space(kept, {name: value for name, value in own.items() if name not in names})
+
+
+def _with_own(domain: Range | Choice, value: Value) -> Range | Choice:
+    """A range wide enough for the grid's own value, if it has one: that is always proposed."""
+    if isinstance(domain, Choice) or not isinstance(value, int | float) or (domain.is_log and value <= 0):
+        return domain
+    return replace(domain, low=min(domain.low, value), high=max(domain.high, value))
 
 
 def without(space: Space, names: set[str], run: RunSpec) -> Space:

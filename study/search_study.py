@@ -18,6 +18,7 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, Trial, TrialState
 
+from study.errors import UserError, one_line
 from study.search_readings import (
     COMPLETE,
     DIVERGED,
@@ -66,8 +67,12 @@ class SearchStudy:
         mend(journal)
         self.name, self.space, self.num_samples = name, space, num_samples
         self._first, self._points = dict(first), list(points)
-        self._storage = JournalStorage(JournalFileBackend(str(journal)))
-        if any(known.study_name == name for known in self._storage.get_all_studies()):
+        try:
+            self._storage = JournalStorage(JournalFileBackend(str(journal)))
+            known_names = [known.study_name for known in self._storage.get_all_studies()]
+        except (ValueError, LookupError, TypeError) as error:
+            raise UserError(f"{journal} is damaged ({one_line(error)}); move it away to search anew") from None
+        if name in known_names:
             self._study = optuna.load_study(study_name=name, storage=self._storage)
         else:
             self._study = optuna.create_study(study_name=name, storage=self._storage, direction="maximize")
@@ -170,7 +175,9 @@ class SearchStudy:
             self._tell(number, PRUNED, TrialState.PRUNED)
 
     def fail(self, number: int, error: str) -> None:
-        """A proposal could not be trained."""
+        """A proposal could not be trained; nothing changes where it has ended already, as in `reach`."""
+        if self._trial(number).state.is_finished():
+            return
         self._set(number, ERROR, error)
         self._tell(number, FAILED, TrialState.FAIL)
 

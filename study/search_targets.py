@@ -69,6 +69,8 @@ def targets(
     mine = [run for run in runs if run.task == task]
     if not mine:
         raise unknown_name("task in this grid", task, dict.fromkeys(run.task for run in runs))
+    if any(run.seed >= FIRST_SEED for run in mine):
+        raise UserError(f"seeds from {FIRST_SEED} on are those of searches; give the runs of this grid others")
     by_name: dict[str, list[RunSpec]] = {}
     for run in mine:
         by_name.setdefault(variant_name(run), []).append(run)
@@ -108,10 +110,15 @@ def searched_runs(base: RunSpec, values: Mapping[str, Any], num_seeds: int) -> l
     """
     values = dict(values)
     values["warmup_steps"] = round(values.pop(WARMUP_SHARE) * base.num_steps)
-    is_drawn = not base.has_checkpoint and parse(base.init).name in _DRAWN
-    body_seed = FIRST_SEED if is_drawn else base.body_seed
+    body_seed = searched_body_seed(base)
     seeds = range(FIRST_SEED, FIRST_SEED + num_seeds)
     return [dataclasses.replace(base, **values, seed=seed, body_seed=body_seed) for seed in seeds]
+
+
+def searched_body_seed(base: RunSpec) -> int:
+    """Seed of the body that proposals of a search start from."""
+    is_drawn = not base.has_checkpoint and parse(base.init).name in _DRAWN
+    return FIRST_SEED if is_drawn else base.body_seed
 
 
 def study_name(target: Target, space: Space, settings: Mapping[str, Any]) -> str:

@@ -139,17 +139,37 @@ def write(storage: Storage, setting: TunedSetting) -> str:
     Where <task>__<variant>.json holds for other runs (another size, other arguments of the task), the name goes on with
     a digest of what it holds for.
 
+    A damaged file of its name is replaced.
+
     Raises:
-        UserError: a file of that name is damaged.
         StorageError: the place fails.
     """
-    path = f"{FOLDER}/{_plain(setting.task)}__{_plain(setting.variant)}.json"
-    if path.rpartition("/")[2] in storage.names(FOLDER) and _read(storage, path).key != setting.key:
-        path = f"{path.removesuffix('.json')}__{hashlib.sha256(setting.key.encode()).hexdigest()[:8]}.json"
+    path, _ = find(storage, setting.task, setting.variant, setting.key)
     fields = {each.name: getattr(setting, each.name) for each in dataclasses.fields(setting)}
     document = {name: dict(value) if isinstance(value, Mapping) else value for name, value in fields.items()}
     storage.replace(path, json.dumps({"schema_version": SCHEMA_VERSION, **document}, indent=1).encode())
     return path
+
+
+def find(storage: Storage, task: str, variant: str, key: str) -> tuple[str, TunedSetting | None]:
+    """Where the setting of a variant lies, or would lie, and what is there; None where that is nothing, or damaged.
+
+    Raises:
+        StorageError: the place fails.
+    """
+    plain = f"{_plain(task)}__{_plain(variant)}"
+    own = f"{plain}__{hashlib.sha256(key.encode()).hexdigest()[:8]}"
+    names = storage.names(FOLDER)
+    for stem in (own, plain):
+        if f"{stem}.json" in names:
+            path = f"{FOLDER}/{stem}.json"
+            try:
+                there = _read(storage, path)
+            except UserError:
+                return path, None
+            if there.key == key:
+                return path, there
+    return f"{FOLDER}/{own if f'{plain}.json' in names else plain}.json", None
 
 
 def _plain(name: str) -> str:
@@ -163,6 +183,12 @@ def _read(storage: Storage, path: str) -> TunedSetting:
         version = document.pop("schema_version")
         setting = TunedSetting(**document)
         is_whole = set(setting.holds_for) == set(HOLDS_FOR) and set(setting.values) <= set(VALUES)
+        for part in (setting.holds_for, setting.values, setting.found, setting.expected):
+            if not isinstance(part, Mapping):
+                raise TypeError(f"not a mapping: {part!r}")
+        share = setting.values.get(WARMUP_SHARE, 0.0)
+        if isinstance(share, bool) or not isinstance(share, int | float) or not 0 <= share <= 1:
+            raise ValueError(f"{WARMUP_SHARE} is {share!r}")
     except StorageError:
         raise
     except (OSError, ValueError, TypeError, LookupError, AttributeError) as error:

@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 
 import pytest
 
@@ -32,7 +33,15 @@ def test_a_process_that_waits_for_the_dead_says_so_and_ends() -> None:
     assert done.stderr == "study: interrupted, and Ray is gone; what ended is kept; the same command continues\n"
 
 
-def test_the_first_request_is_remembered_and_the_second_one_obeyed() -> None:
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """As in a terminal; a process in the background may have been told to ignore Ctrl-C."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_the_first_request_is_remembered_and_the_second_one_obeyed(interruptible: None) -> None:
     handler = signal.getsignal(signal.SIGTERM)
     asked = Interruption(is_gone=lambda: False)
     with pytest.raises(KeyboardInterrupt), asked.caught():

@@ -55,6 +55,7 @@ def test_a_search_ends_with_settings_that_a_grid_uses_and_is_not_done_twice(ray_
     journals = {path: path.read_bytes() for path in (tmp_path / "out" / "search").rglob("journal.log")}
     again = run_search(asked, out=out)
     assert [each.setting.values for each in again] == [each.setting.values for each in outcomes]
+    assert [each.setting.found for each in again] == [each.setting.found for each in outcomes]  # its date, too
     assert journals == {path: path.read_bytes() for path in journals}
     document = answer(again).document
     assert [each["num_steps"] <= each["full_steps"] for each in document["searches"]] == [True, True]

@@ -8,7 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from study.errors import UserError
+from study.search import _warn_of_unequal_budgets
 from study.search_overrides import overridden
+from study.search_plan import Plan
+from study.search_request import Request, plans
+from study.search_results import Outcome
 from study.search_samplers import grid_points
 from study.search_space import OFF, ON, Choice, Range, default_space, own_values, points
 from study.search_targets import FIRST_SEED, searched_runs, study_name, targets, variant_name
@@ -28,6 +32,15 @@ def test_the_default_space_holds_what_the_grid_says():
     assert {**default.values(default.own(own_values(RUN)))} == own_values(RUN)
     assert {each.name for each in default.dimensions} - {"decays", "clips"} == set(VALUES)
     assert all(each.reason for each in default.dimensions)
+
+
+def test_what_the_grid_says_is_proposed_wherever_it_lies():
+    odd = dataclasses.replace(RUN, lr=0.5, warmup_steps=18, weight_decay=0.2, clip_norm=50.0, orthogonal_gain=0.1)
+    default = default_space(odd, None)
+    assert {**default.values(default.own(own_values(odd)))} == own_values(odd)
+    swept = grid_points(default, 4, set(), own_values(odd))
+    others = [{**default.values(point), "lr": None} for point in swept]
+    assert others == [{**own_values(odd), "lr": None}] * 4 and len({point["lr"] for point in swept}) == 4
 
 
 def test_the_learning_rates_of_whole_layers_lie_lower():
@@ -165,3 +178,36 @@ def test_a_study_is_the_same_until_something_that_counts_changes():
     ]
     assert len({name, *(study_name(*other) for other in others)}) == 4
     assert longer.base.eval_every_steps == 20 and longer.runs == (RUN,)
+
+
+def planned(run: RunSpec, sampler: str = "tpe") -> Plan:
+    (target,) = targets([run], "bit-xor", None)
+    return Plan(target, space(run=run), sampler, 8, 2, 0.5)
+
+
+def test_a_study_is_another_one_where_its_first_proposal_or_its_body_is():
+    dyck = dataclasses.replace(RUN, init="dyck")
+    runs = [RUN, dataclasses.replace(RUN, lr=0.02), dyck, dataclasses.replace(dyck, body_seed=1)]
+    assert len({planned(run).name for run in runs}) == 4
+    # A drawn body of a search is one that no grid has.
+    assert planned(dataclasses.replace(RUN, seed=3, body_seed=3)).name == planned(RUN).name
+
+
+def test_samplers_that_learn_from_complete_proposals_alone_stop_none():
+    assert planned(RUN).rung_steps == (10, 30, 90)
+    assert planned(RUN, "gp").rung_steps == planned(RUN, "grid").rung_steps == (90,)
+
+
+def test_what_would_not_be_fair_is_refused_or_told(caplog):
+    with pytest.raises(UserError, match="seeds from 1000000 on are those of searches"):
+        targets([dataclasses.replace(RUN, seed=FIRST_SEED)], "bit-xor", None)
+    rarer = dataclasses.replace(FULL, eval_every_steps=90)
+    with pytest.raises(UserError, match="90 x 8, read every 10, 90 x 8, read every 90"):
+        plans(Request("bit-xor", None, 4), [RUN, rarer])
+    counts = [{"complete": 1, "pruned": 15}, {"complete": 8}]
+    ended = [Outcome(planned(run), count, 0, None, "", "") for run, count in zip((RUN, FULL), counts, strict=True)]
+    _warn_of_unequal_budgets(ended)
+    assert "frozen-random 16, full-random 8" in caplog.text and "--samples 16" in caplog.text
+    caplog.clear()
+    _warn_of_unequal_budgets(ended[:1])
+    assert not caplog.text

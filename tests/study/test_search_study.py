@@ -12,6 +12,7 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
+from study.errors import UserError
 from study.search_overrides import overridden
 from study.search_readings import COMPLETE, DIVERGED, FAILED, PRUNED, RUNNING, Reading, readings, state_of
 from study.search_rungs import rung_steps
@@ -142,6 +143,24 @@ def test_a_worker_that_was_given_up_changes_nothing(tmp_path):
     study.reach({0: reading(90, 0.7)})
     assert study.reach({0: reading(90, 0.9)}) == set()
     assert study.trials[0].value == 0.7 and len(readings(study.trials[0])) == 1
+
+
+def test_a_worker_that_was_given_up_cannot_fail_what_has_ended(tmp_path):
+    study = opened(tmp_path, num_samples=1)
+    asked = study.ask(1)
+    finish(study, asked)
+    study.fail(asked[0].number, "too late")
+    assert state_of(study.trials[0]) == COMPLETE
+
+
+@pytest.mark.parametrize("line", ["{", "{}", "[]"])
+def test_a_journal_that_is_damaged_in_the_middle_is_named_in_one_line(tmp_path, line: str):
+    finish(opened(tmp_path, num_samples=1), opened(tmp_path, num_samples=1).ask(1))
+    journal = tmp_path / "journal.log"
+    lines = journal.read_text().splitlines()
+    journal.write_text("\n".join([*lines[:2], line, *lines[2:]]) + "\n")
+    with pytest.raises(UserError, match=r"journal\.log is damaged .*move it away"):
+        opened(tmp_path)
 
 
 def test_stopping_early_saves_half_of_the_steps_where_most_settings_are_bad(tmp_path):

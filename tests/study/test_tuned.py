@@ -61,6 +61,33 @@ def test_a_damaged_file_is_refused_in_one_line(tmp_path, text):
         read(str(tmp_path))
 
 
+@pytest.mark.parametrize("text", ["{", '{"schema_version": 7}', ""])
+def test_searching_again_replaces_a_damaged_file(tmp_path, text):
+    """As the message about it advises."""
+    path = tmp_path / write(open_storage(str(tmp_path)), SETTING)
+    path.write_text(text)
+    assert write(open_storage(str(tmp_path)), SETTING) == "tuned/bit-xor__frozen-random.json"
+    assert read(str(tmp_path)) == [SETTING]
+
+
+def test_a_setting_stays_where_it_is_though_the_plain_name_has_become_free(tmp_path):
+    storage = open_storage(str(tmp_path))
+    plain = write(storage, SETTING)
+    mini = dataclasses.replace(SETTING, holds_for=holds_for(dataclasses.replace(RUN, size="mini")))
+    own = write(storage, mini)
+    (tmp_path / plain).unlink()
+    assert write(storage, mini) == own and read(str(tmp_path)) == [mini]
+    assert write(storage, SETTING) == plain and len(read(str(tmp_path))) == 2
+
+
+@pytest.mark.parametrize("values", [["lr"], {**VALUES, "warmup_share": None}, {**VALUES, "warmup_share": "x"}])
+def test_values_that_cannot_be_are_refused_in_one_line(tmp_path, values):
+    path = tmp_path / write(open_storage(str(tmp_path)), SETTING)
+    path.write_text(json.dumps({**json.loads(path.read_text()), "values": values}))
+    with pytest.raises(UserError, match="is no tuned setting"):
+        read(str(tmp_path))
+
+
 def test_other_versions_and_doubles_are_refused(tmp_path):
     storage = open_storage(str(tmp_path))
     path = tmp_path / write(storage, SETTING)
