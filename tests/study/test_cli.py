@@ -236,6 +236,7 @@ def test_an_address_where_nobody_answers_is_refused_at_once(
         port = server.getsockname()[1]
     for address in (f"127.0.0.1:{port}", "localhost:99999"):
         assert "nobody answers at" in refused(["run", grid, "--out", str(tmp_path / "o"), "--address", address], capsys)
+    assert "--address auto" in refused(["run", grid, "--out", str(tmp_path / "o"), "--address", "ray://a:1"], capsys)
     assert not (tmp_path / "o").exists()
 
 
