@@ -103,16 +103,16 @@ def is_gone(address: str) -> bool:
 
 
 def require_head(address: str | None) -> None:
-    """Refuse an address, host:port, where nobody answers: Ray itself would try it again and again. And one of Ray Client,
-    through which Tune runs on the cluster, where it cannot tell us of its trials.
+    """Refuse an address, host:port, where nobody answers, since Ray itself would try it again and again; and one of Ray
+    Client, through which Tune would run on the cluster and tell us nothing of its trials.
 
     Raises:
         UserError: so it is.
     """
     if address is not None and address.startswith("ray://"):
         raise UserError(
-            f"'{one_line(address)}' is one of Ray Client: run the command on the cluster (`ray exec`, `ray job submit`) "
-            "with --address auto, or give the head's HOST:PORT"
+            f"'{one_line(address)}' is one of Ray Client: run the command on the cluster (`ray exec`, "
+            "`ray job submit`) with --address auto, or give the head's HOST:PORT"
         )
     if address is not None and re.fullmatch(r"[^/]+:\d+", address) and is_gone(address):
         raise UserError(f"nobody answers at '{one_line(address)}': start a Ray cluster there, or leave --address out")
