@@ -36,7 +36,7 @@ quickstart: env
 	$(BIN)/study report --out $(OUT) --to $(OUT)/report
 
 test: env-dev
-	$(BIN)/python -m pytest -n 2 --dist loadscope
+	$(BIN)/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder
 
 lint: env-dev
 	$(BIN)/ruff format --check .

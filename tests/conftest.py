@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 os.environ["OMP_NUM_THREADS"] = "1"
+_CHAINS = ("runtimes of their own", "the shared runtime")
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -29,9 +30,14 @@ def pytest_xdist_make_scheduler(config, log):
     return ByFile(config, log)
 
 
+def pytest_collection_modifyitems(items):
+    """The two long chains first, or at the end one process would wait for the other: see --no-loadscope-reorder."""
+    items.sort(key=lambda item: _CHAINS.index(group) if (group := _group(item.path)) in _CHAINS else len(_CHAINS))
+
+
 @cache
 def _group(path: Path) -> str:
     text = path.read_text()
     if "ray_runtime" in text:
-        return "the shared runtime"
-    return "runtimes" if "pytest.mark.ray" in text else str(path)
+        return _CHAINS[1]
+    return _CHAINS[0] if "pytest.mark.ray" in text else str(path)
