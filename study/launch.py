@@ -162,7 +162,7 @@ def _run(launch: Launch, todo: Sequence[RunSpec]) -> int:
     from study.body_store import has_body
     from study.capacity import capacity
     from study.retries import is_no_fault
-    from study.rounds import run_round
+    from study.rounds import operations, run_round
 
     failed_before = launch.ledger.attempts()
     # Asked once: between two rounds an autoscaling cluster may be without a GPU for a while.
@@ -172,7 +172,7 @@ def _run(launch: Launch, todo: Sequence[RunSpec]) -> int:
     lacking = {key: source for key, source in needed.items() if not has_body(launch.ledger.storage, key)}
     ready = [pack for pack in packs if not _keys(launch, pack) & lacking.keys()]
     waiting = [pack for pack in packs if _keys(launch, pack) & lacking.keys()]
-    later = sum(launch.flops[run.run_id] for pack in waiting for run in pack.runs)
+    later = sum(operations(launch, pack) for pack in waiting)
     errors = run_round(launch, list(lacking.values()), ready, offer, later=later) if lacking or ready else {}
     for _ in range(_MAX_ROUNDS):
         lost_bodies = [source for key, source in lacking.items() if is_no_fault(errors.get(key, ""))]

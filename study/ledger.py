@@ -20,6 +20,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from study import ledger_compaction
 from study.errors import LedgerWarning, StorageError, UserError, one_line, place
@@ -147,18 +148,23 @@ class Ledger:
 
     def _by_run(self, column: str) -> dict[str, str]:
         self._keys |= self._read("runs", KEYS, known=self._keys).tables
-        keys = pa.concat_tables([RUNS.empty_table().select(KEYS), *self._keys.values()])
+        keys = self._known()
         best = keys.select(["run_id", column]).take(winners(keys))
         return dict(zip(best["run_id"].to_pylist(), best[column].to_pylist(), strict=True))
+
+    def _known(self) -> pa.Table:
+        """Keys of all rows that were read so far, those of one run in several parts included."""
+        return pa.concat_tables([RUNS.empty_table().select(KEYS), *self._keys.values()])
 
     def is_untidy(self) -> bool:
         """Whether, as far as `finished` has read, rows lie in small parts, or some of them twice, or damaged.
 
         Other readers of Parquet than this class see each run once only where nothing is left to merge.
         """
-        sizes = [keys.num_rows for keys in self._keys.values()]
-        is_small = any(not ledger_compaction.is_merged(path) for path in self._keys)
-        return is_small or sum(sizes) > len(self.finished()) or bool(self._told)
+        if self._told or any(not ledger_compaction.is_merged(path) for path in self._keys):
+            return True
+        keys = self._known()
+        return keys.num_rows > pc.count_distinct(keys["run_id"]).as_py()
 
     def runs(self, columns: Sequence[str] | None = None) -> pa.Table:
         """The table `ledger_schema.RUNS`, one row per run id, sorted by it; damaged parts are warned of.

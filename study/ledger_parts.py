@@ -78,11 +78,11 @@ def parse(path: str, data: bytes, name: str, columns: Sequence[str] | None = Non
         if not 1 <= version <= COLUMNS_VERSION:
             other = f"written by another version of this software (columns {version}, known are 1 to {COLUMNS_VERSION})"
             return Damaged(path, f"{other}; update it", stays=True)
-        is_ours = bool(is_sealed) and version == COLUMNS_VERSION and file.schema_arrow.equals(schema)
+        is_current = bool(is_sealed) and version == COLUMNS_VERSION
         # A part of other columns is read whole, so that every reader refuses it, whatever columns it asks for.
-        wanted = columns if is_ours else None
+        wanted = columns if is_current and file.schema_arrow.equals(schema) else None
         table = file.read(wanted, use_threads=len(data) > _LARGE_BYTES)
-        if not (is_sealed and version == COLUMNS_VERSION):
+        if not is_current:
             table = _migrated(_validated(table), name, version)
     except MemoryError:
         raise  # Arrow's is an ArrowException too, and says nothing of the file

@@ -28,8 +28,8 @@ from study.spec import RunSpec
 
 _EVERY_SECONDS = 60.0
 _SHARE = 0.05
-_PATIENCE_SECONDS = 2.0
 """Of the time, at most this goes into looking and copying while runs are trained."""
+_PATIENCE_SECONDS = 2.0
 _KINDS = {
     "tensorboard": ("study.tracker_tensorboard", "tensorboardX", "a folder"),
     "wandb": ("study.tracker_wandb", "wandb", "a project"),

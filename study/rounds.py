@@ -62,12 +62,12 @@ def run_round(
     """
     ordered = [
         *sorted(bodies, key=lambda source: source.train_flops, reverse=True),
-        *sorted(packs, key=lambda pack: _operations(launch, pack), reverse=True),
+        *sorted(packs, key=lambda pack: operations(launch, pack), reverse=True),
     ]
     offer = offer or capacity()
     errors: dict[str, str] = {}
     for first in range(0, len(ordered), _MAX_TRIALS):
-        rest = sum(_operations(launch, each) for each in ordered[first + _MAX_TRIALS :])
+        rest = sum(operations(launch, each) for each in ordered[first + _MAX_TRIALS :])
         errors |= _fit(launch, ordered[first : first + _MAX_TRIALS], offer, later=later + rest)
     return errors
 
@@ -81,7 +81,7 @@ def _fit(launch: Launch, work: Sequence[Pack | BodySource], offer: Capacity, *, 
     threads = max(1, min(MAX_THREADS, offer.node_cpus, offer.num_cpus // max(1, len(bodies))))
     board = Board(
         "runs" if packs else "bodies",
-        work=[_operations(launch, each) for each in work],
+        work=[operations(launch, each) for each in work],
         later=later,
         total=sum(len(pack.runs) for pack in packs) if packs else len(bodies),
         uncounted=len(bodies) if packs else 0,
@@ -119,5 +119,6 @@ def _name(work: Pack | BodySource) -> str:
     return work.key if isinstance(work, BodySource) else work.pack_id
 
 
-def _operations(launch: Launch, work: Pack | BodySource) -> float:
+def operations(launch: Launch, work: Pack | BodySource) -> float:
+    """Floating-point operations of a pack, evaluation included, or of the making of a body."""
     return work.train_flops if isinstance(work, BodySource) else sum(launch.flops[run.run_id] for run in work.runs)

@@ -7,6 +7,7 @@ import tempfile
 import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -48,20 +49,24 @@ class Plan:
     points: tuple[Mapping[str, Value], ...] = ()
     source: BodySource | None = field(default=None, compare=False)
 
-    @property
+    @cached_property
     def name(self) -> str:
         """Of the study; the same for the same search, however many proposals are asked for."""
-        base = self.target.base
         settings = {
             "sampler": self.sampler,
             "seeds": self.num_seeds,
             "eta": ETA,
             "rung_steps": list(self.rung_steps),
-            "first": self.space.own(own_values(base)),
-            "body_seed": searched_body_seed(base),
+            "first": self.first,
+            "body_seed": searched_body_seed(self.target.base),
             "engine_version": ENGINE_VERSION,
         }
         return study_name(self.target, self.space, settings | {"points": [dict(point) for point in self.points]})
+
+    @property
+    def first(self) -> dict[str, Value]:
+        """The grid's own setting, as far as the space holds it: the first proposal of a sampler."""
+        return self.space.own(own_values(self.target.base))
 
     @property
     def rung_steps(self) -> tuple[int, ...]:
@@ -134,7 +139,7 @@ def open_study(plan: Plan, journal: Journal) -> SearchStudy:
         sampler=plan.sampler,
         rung_steps=plan.rung_steps,
         num_samples=len(plan.points) or plan.num_samples,
-        first=plan.space.own(own_values(plan.target.base)),
+        first=plan.first,
         points=plan.points,
     )
     study.describe(plan.facts())
